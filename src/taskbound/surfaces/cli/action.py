@@ -4,20 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from taskbound.surfaces.cli.naming import whole_action, whole_task
 from taskbound.surfaces.cli.screen import Words, moment, shown
-from taskbound.surfaces.cli.session import Session, command, group
-from taskbound.wire.action import (
-    ActionDetail,
-    ActionRow,
-    ActionRows,
-    ExplainAction,
-    ListActions,
-    ReconcileAction,
-    ShowAction,
-)
+from taskbound.surfaces.cli.session import Session, argument, command, group, option
+from taskbound.wire import action as wire
 
 if TYPE_CHECKING:
     from taskbound.surfaces.cli.screen import Screen
@@ -27,31 +17,24 @@ app = group("action", "Look at single acts: what was asked, what was decided, wh
 
 DecisionOption = Annotated[
     str,
-    typer.Option(
-        "--decision",
-        help="Only permit, hold or refuse.",
-        autocompletion=lambda: ["permit", "hold", "refuse"],
-    ),
+    option("--decision", "Only permit, hold or refuse.", autocompletion=lambda: ["permit", "hold", "refuse"]),
 ]
-ActionArgument = Annotated[
-    str,
-    typer.Argument(
-        metavar="ACTION", help="The action's id, whole or as a list shortens it.", show_default=False
-    ),
-]
+ActionArgument = Annotated[str, argument("ACTION", "The action's id, whole or as a list shortens it.")]
 
 
 @command(app, "list", examples="taskbound action list --decision refuse\ntaskbound action list --task tsk_…")
 def list_actions(
     session: Session,
-    task: Annotated[str, typer.Option("--task", help="Only those of this task.")] = "",
+    task: Annotated[str, option("--task", "Only those of this task.")] = "",
     decision: DecisionOption = "",
-    limit: Annotated[int, typer.Option("--limit", min=1, max=500, help="At most so many.")] = 50,
-    before: Annotated[str, typer.Option("--before", metavar="ACTION", help="Go on after this one.")] = "",
+    limit: Annotated[int, option("--limit", "At most so many.", min=1, max=500)] = 50,
+    before: Annotated[str, option("--before ACTION", "Go on after this one.")] = "",
 ) -> None:
     """List actions, newest first."""
     task = whole_task(session, task)
-    page = session.show(ListActions(task=task, decision=decision, limit=limit, before=before), ActionRows)
+    page = session.show(
+        wire.ListActions(task=task, decision=decision, limit=limit, before=before), wire.ActionRows
+    )
     session.screen.table(
         ("ACTION", "AT", "DECISION", "STATE", "REASON", "TOOL"),
         [
@@ -67,7 +50,7 @@ def list_actions(
 @command(app, "show", examples="taskbound action show act_…")
 def show(session: Session, action: ActionArgument) -> None:
     """Show one action: every byte that was decided, with invisible characters escaped, and its outcome."""
-    found = session.show(ShowAction(action=whole_action(session, action)), ActionDetail)
+    found = session.show(wire.ShowAction(action=whole_action(session, action)), wire.ActionDetail)
     show_action(session.screen, found)
 
 
@@ -78,7 +61,7 @@ def explain(session: Session, action: ActionArgument) -> None:
 
 
 def explain_action(session: Session, action: str) -> None:
-    found = session.show(ExplainAction(action=whole_action(session, action)), ActionDetail)
+    found = session.show(wire.ExplainAction(action=whole_action(session, action)), wire.ActionDetail)
     show_action(session.screen, found)
     session.screen.fields(
         [
@@ -100,32 +83,28 @@ def reconcile(
     session: Session,
     action: ActionArgument,
     outcome: Annotated[
-        str,
-        typer.Argument(
-            metavar="OUTCOME", help="succeeded or failed.", autocompletion=lambda: ["succeeded", "failed"]
-        ),
+        str, argument("OUTCOME", "succeeded or failed.", autocompletion=lambda: ["succeeded", "failed"])
     ],
-    note: Annotated[str, typer.Option("--note", help="How you know; it is recorded.", show_default=False)],
+    note: Annotated[str, option("--note", "How you know; it is recorded.", show_default=False)],
 ) -> None:
     """Record the outcome of an action whose outcome is unknown, once you have found out.
 
     Repeats of the action are judged by that outcome. What the action was charged is not given back.
     Only a person may: it is refused from inside a gateway or a `taskbound run`.
     """
-    found = session.ask(ShowAction(action=whole_action(session, action)), ActionDetail)
+    found = session.ask(wire.ShowAction(action=whole_action(session, action)), wire.ActionDetail)
     name = found.row.action
-    if not session.screen.json:
-        show_action(session.screen, found)
+    show_action(session.screen, found)
     session.confirm(f"Record that {shown(name)} {shown(outcome)}?")
-    ask = ReconcileAction(action=name, outcome=outcome, note=note)
+    ask = wire.ReconcileAction(action=name, outcome=outcome, note=note)
     session.act(ask, f"{shown(name)} is reconciled: it {shown(outcome)}")
 
 
-def _state(row: ActionRow) -> str:
+def _state(row: wire.ActionRow) -> str:
     return f"{row.state} (learning)" if row.learning else row.state
 
 
-def show_action(screen: Screen, found: ActionDetail) -> None:
+def show_action(screen: Screen, found: wire.ActionDetail) -> None:
     row = found.row
     screen.heading(shown(row.action))
     reasons = tuple(

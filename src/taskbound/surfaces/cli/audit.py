@@ -7,41 +7,18 @@ import re
 from typing import TYPE_CHECKING, Annotated, Final
 
 import msgspec
-import typer
 
-from taskbound.core.audit import (
-    Checkpoint,
-    TamperedError,
-    VerifierKey,
-    open_checkpoint,
-    parse_proof,
-    parse_record,
-    parse_verifier_key,
-    render_export,
-    verify_export,
-    verify_log,
-    verify_proof,
-)
+from taskbound.core import audit
 from taskbound.core.errors import TaskboundError
 from taskbound.ports.signer import SignerUnavailableError
 from taskbound.surfaces.cli.naming import whole_action
 from taskbound.surfaces.cli.reading import BadInputError, read_file, read_lines, write_file
 from taskbound.surfaces.cli.screen import moment, shown
-from taskbound.surfaces.cli.session import Session, command, group
-from taskbound.wire.audit import (
-    CompareRows,
-    ExportAudit,
-    ExportPage,
-    ProofFile,
-    ProveRecord,
-    RowsCompared,
-    TailAudit,
-)
+from taskbound.surfaces.cli.session import Session, argument, command, group, option
+from taskbound.wire import audit as wire
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from taskbound.core.audit import Verified
 
 
 app = group("audit", "The append-only record of everything, and its proofs.")
@@ -63,9 +40,7 @@ WAIT: Final = 20
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 _LARGEST_EXPORT: Final = 1 << 34
 
-KeyOption = Annotated[
-    str, typer.Option("--key", metavar="VKEY", help="The log's key that you hold, or a file with it.")
-]
+KeyOption = Annotated[str, option("--key VKEY", "The log's key that you hold, or a file with it.")]
 
 
 class RowsReport(msgspec.Struct, frozen=True, kw_only=True, tag="rows", tag_field="is"):
@@ -81,7 +56,7 @@ class RowsReport(msgspec.Struct, frozen=True, kw_only=True, tag="rows", tag_fiel
     """What no record holds, or what is not followed."""
 
 
-class RowsDifferError(TamperedError):
+class RowsDifferError(audit.TamperedError):
     """Database rows differ from what the log's records say."""
 
     code = "rows-differ"
@@ -138,17 +113,17 @@ class ProofReport(msgspec.Struct, frozen=True, kw_only=True, tag="proved", tag_f
 @command(app, "export", examples="taskbound audit export -o log.jsonl")
 def export(
     session: Session,
-    output: Annotated[str, typer.Option("--output", "-o", metavar="FILE", help="Write it there.")],
+    output: Annotated[str, option("--output -o FILE", "Write it there.")],
 ) -> None:
     """Write the whole log to one file that can be verified anywhere with the log's key."""
-    last: list[ExportPage] = []
+    last: list[wire.ExportPage] = []
     count = 0
 
     def lines() -> Iterator[bytes]:
         nonlocal count
-        origin = parse_verifier_key(_log_key(session)).name
+        origin = audit.parse_verifier_key(_log_key(session)).name
         records = _records(session, last)
-        for line in render_export(origin, records, _Notes(last)):
+        for line in audit.render_export(origin, records, _Notes(last)):
             count += 1
             yield line
 
@@ -156,7 +131,7 @@ def export(
     page = last[-1]
     report = ExportReport(
         path=output,
-        origin=parse_verifier_key(page.key).name,
+        origin=audit.parse_verifier_key(page.key).name,
         records=count - 2,
         checkpoint=page.checkpoint,
         key=page.key,
@@ -178,22 +153,15 @@ def verify(
     session: Session,
     *,
     file: Annotated[
-        str,
-        typer.Argument(
-            metavar="[FILE]",
-            help="An export of the log; without it, the running log and the database's rows.",
-        ),
+        str, argument("[FILE]", "An export of the log; without it, the running log and the database's rows.")
     ] = "",
-    live: Annotated[bool, typer.Option("--live", hidden=True, help="Changes nothing.")] = False,
-    deep: Annotated[bool, typer.Option("--deep", hidden=True, help="Changes nothing.")] = False,
-    proof: Annotated[str, typer.Option("--proof", metavar="FILE", help="Verify a proof of one record.")] = "",
-    record: Annotated[str, typer.Option("--record", metavar="FILE", help="The record of the proof.")] = "",
+    live: Annotated[bool, option("--live", "Changes nothing.", hidden=True)] = False,
+    deep: Annotated[bool, option("--deep", "Changes nothing.", hidden=True)] = False,
+    proof: Annotated[str, option("--proof FILE", "Verify a proof of one record.")] = "",
+    record: Annotated[str, option("--record FILE", "The record of the proof.")] = "",
     key: KeyOption = "",
     checkpoint: Annotated[
-        str,
-        typer.Option(
-            "--checkpoint", metavar="FILE", help="A checkpoint, or an older export, held elsewhere."
-        ),
+        str, option("--checkpoint FILE", "A checkpoint, or an older export, held elsewhere.")
     ] = "",
 ) -> None:
     """Verify the running log and the database rows, or an exported log or a proof offline.
@@ -213,7 +181,9 @@ def verify(
     if file:
         found_key = _read_key(key or _log_key(session))
         held = _read_checkpoint(session, checkpoint, found_key) if checkpoint else None
-        verified = verify_export(read_lines(file), key=found_key, verify=session.plugs.verify, held=held)
+        verified = audit.verify_export(
+            read_lines(file), key=found_key, verify=session.plugs.verify, held=held
+        )
         _report(session, _verify_report(verified, found_key, trusted=bool(key)))
         return
     _verify_running(session, key, checkpoint)
@@ -222,14 +192,12 @@ def verify(
 @command(app, "proof", examples="taskbound audit proof act_… -o act.tlog-proof")
 def proof(
     session: Session,
-    action: Annotated[str, typer.Argument(metavar="ACTION", help="The action's id.", show_default=False)],
-    output: Annotated[str, typer.Option("--output", "-o", metavar="FILE", help="Write the proof there.")],
-    record: Annotated[
-        str, typer.Option("--record", metavar="FILE", help="Write the record there; FILE.record without it.")
-    ] = "",
+    action: Annotated[str, argument("ACTION", "The action's id.")],
+    output: Annotated[str, option("--output -o FILE", "Write the proof there.")],
+    record: Annotated[str, option("--record FILE", "Write the record there; FILE.record without it.")] = "",
 ) -> None:
     """Write a proof that an action's decision is in the log; it can be verified without the log."""
-    found = session.ask(ProveRecord(action=whole_action(session, action)), ProofFile, patience=15.0)
+    found = session.ask(wire.ProveRecord(action=whole_action(session, action)), wire.ProofFile, patience=15.0)
     beside = record or f"{output}.record"
     write_file(output, [found.proof.encode()])
     write_file(beside, [found.record.encode()])
@@ -240,11 +208,11 @@ def proof(
 @command(app, "tail", examples="taskbound audit tail\ntaskbound audit tail -f")
 def tail(
     session: Session,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what comes.")] = False,
-    limit: Annotated[int, typer.Option("--limit", min=1, max=1000, help="Start with so many.")] = 20,
+    follow: Annotated[bool, option("--follow -f", "Go on with what comes.")] = False,
+    limit: Annotated[int, option("--limit", "Start with so many.", min=1, max=1000)] = 20,
 ) -> None:
     """Show the newest records. `--follow --json` prints each page as one JSON document per line."""
-    page = session.ask(TailAudit(limit=limit), ExportPage)
+    page = session.ask(wire.TailAudit(limit=limit), wire.ExportPage)
     while True:
         if session.screen.json:
             session.screen.document(page)
@@ -253,13 +221,15 @@ def tail(
         if not follow:
             return
         after = page.start + len(page.records) - 1
-        page = session.ask(TailAudit(after=after, limit=PAGE, wait=WAIT), ExportPage, patience=WAIT + 10.0)
+        page = session.ask(
+            wire.TailAudit(after=after, limit=PAGE, wait=WAIT), wire.ExportPage, patience=WAIT + 10.0
+        )
 
 
 class _Notes(list[bytes]):
     """The checkpoint notes of the last page; valid only after all records were read."""
 
-    def __init__(self, pages: list[ExportPage]) -> None:
+    def __init__(self, pages: list[wire.ExportPage]) -> None:
         super().__init__()
         self._pages = pages
 
@@ -267,10 +237,10 @@ class _Notes(list[bytes]):
         return iter([self._pages[-1].checkpoint.encode()] if self._pages[-1].checkpoint else [])
 
 
-def _records(session: Session, pages: list[ExportPage]) -> Iterator[bytes]:
+def _records(session: Session, pages: list[wire.ExportPage]) -> Iterator[bytes]:
     start = 0
     while True:
-        page = session.ask(ExportAudit(start=start, limit=PAGE), ExportPage, patience=30.0)
+        page = session.ask(wire.ExportAudit(start=start, limit=PAGE), wire.ExportPage, patience=30.0)
         for text in page.records:
             yield text.encode()
         pages[:] = [page]
@@ -280,7 +250,7 @@ def _records(session: Session, pages: list[ExportPage]) -> Iterator[bytes]:
 
 
 def _log_key(session: Session) -> str:
-    key = session.ask(ExportAudit(limit=1), ExportPage).key
+    key = session.ask(wire.ExportAudit(limit=1), wire.ExportPage).key
     if not key:
         raise SignerUnavailableError(
             "the daemon has not reached its signer, which names the log's key",
@@ -289,16 +259,16 @@ def _log_key(session: Session) -> str:
     return key
 
 
-def _read_key(told: str) -> VerifierKey:
+def _read_key(told: str) -> audit.VerifierKey:
     text = told if "+" in told else read_file(told, largest=4096).decode("utf-8", "replace")
-    return parse_verifier_key(text.strip())
+    return audit.parse_verifier_key(text.strip())
 
 
-def _read_checkpoint(session: Session, name: str, key: VerifierKey) -> Checkpoint:
+def _read_checkpoint(session: Session, name: str, key: audit.VerifierKey) -> audit.Checkpoint:
     raw = read_file(name, largest=_LARGEST_EXPORT)
     if raw.startswith(b"{"):
         raw = _last_note(raw)
-    return open_checkpoint(raw, key, session.plugs.verify)
+    return audit.open_checkpoint(raw, key, session.plugs.verify)
 
 
 def _last_note(raw: bytes) -> bytes:
@@ -313,9 +283,9 @@ def _last_note(raw: bytes) -> bytes:
     raise BadInputError("the file holds no checkpoint")
 
 
-def _verify_proof(session: Session, name: str, record: str, key: VerifierKey, *, trusted: bool) -> None:
+def _verify_proof(session: Session, name: str, record: str, key: audit.VerifierKey, *, trusted: bool) -> None:
     raw = read_file(record or f"{name}.record")
-    found = verify_proof(raw, parse_proof(read_file(name)), key, session.plugs.verify)
+    found = audit.verify_proof(raw, audit.parse_proof(read_file(name)), key, session.plugs.verify)
     report = IncludedReport(
         origin=found.checkpoint.origin,
         index=found.index,
@@ -323,9 +293,7 @@ def _verify_proof(session: Session, name: str, record: str, key: VerifierKey, *,
         record=raw.decode("utf-8", "replace"),
         trusted=trusted,
     )
-    if session.screen.json:
-        session.screen.document(report)
-        return
+    session.screen.report(report)
     session.screen.status("ok", f"record {found.index} stands in {found.checkpoint.origin}")
     session.screen.line(_line(found.index, report.record))
     if not trusted:
@@ -338,7 +306,7 @@ def _verify_running(session: Session, key: str, checkpoint: str) -> None:
     report: VerifyReport | None = None
     try:
         report = _verify_log(session, key, checkpoint)
-    except TamperedError as error:
+    except audit.TamperedError as error:
         wrong = error
     try:
         rows = _compare(session)
@@ -346,8 +314,8 @@ def _verify_running(session: Session, key: str, checkpoint: str) -> None:
         raise wrong or error from error
     if report is not None:
         _report(session, msgspec.structs.replace(report, rows=rows))
-    elif session.screen.json:
-        session.screen.document(rows)
+    else:
+        session.screen.report(rows)
     _say_rows(session, rows)
     if wrong is not None:
         raise wrong
@@ -356,21 +324,21 @@ def _verify_running(session: Session, key: str, checkpoint: str) -> None:
 
 
 def _verify_log(session: Session, key: str, checkpoint: str) -> VerifyReport:
-    pages: list[ExportPage] = []
+    pages: list[wire.ExportPage] = []
     records = tuple(_records(session, pages))
     found_key = _read_key(key or _log_key(session))
     held = _read_checkpoint(session, checkpoint, found_key) if checkpoint else None
     notes = [one.encode() for one in [pages[-1].checkpoint] if one]
-    verified = verify_log(records, notes=notes, key=found_key, verify=session.plugs.verify, held=held)
+    verified = audit.verify_log(records, notes=notes, key=found_key, verify=session.plugs.verify, held=held)
     return _verify_report(verified, found_key, trusted=bool(key))
 
 
 def _compare(session: Session) -> RowsReport:
     screen = session.screen
-    found = session.ask(CompareRows(anew=True), RowsCompared, patience=30.0)
+    found = session.ask(wire.CompareRows(anew=True), wire.RowsCompared, patience=30.0)
     while not found.ended:
         screen.note(f"{found.done} of {found.total} records", "dim")
-        found = session.ask(CompareRows(), RowsCompared, patience=30.0)
+        found = session.ask(wire.CompareRows(), wire.RowsCompared, patience=30.0)
     return RowsReport(
         records=found.done,
         actions=found.actions,
@@ -383,8 +351,6 @@ def _compare(session: Session) -> RowsReport:
 
 def _say_rows(session: Session, rows: RowsReport) -> None:
     screen = session.screen
-    if screen.json:
-        return
     for words in rows.differences:
         screen.status("bad", words)
     if not rows.found:
@@ -402,7 +368,7 @@ def _say_untrusted(session: Session) -> None:
     )
 
 
-def _verify_report(verified: Verified, key: VerifierKey, *, trusted: bool) -> VerifyReport:
+def _verify_report(verified: audit.Verified, key: audit.VerifierKey, *, trusted: bool) -> VerifyReport:
     return VerifyReport(
         origin=verified.origin,
         records=verified.size,
@@ -418,9 +384,7 @@ def _verify_report(verified: Verified, key: VerifierKey, *, trusted: bool) -> Ve
 
 def _report(session: Session, report: VerifyReport) -> None:
     screen = session.screen
-    if screen.json:
-        screen.document(report)
-        return
+    screen.report(report)
     screen.status("ok", f"{report.covered} of {report.records} records are as {report.origin} signed them")
     if report.uncovered:
         screen.status("warn", f"the last {report.uncovered} records are not covered by a checkpoint yet")
@@ -436,8 +400,8 @@ def _report(session: Session, report: VerifyReport) -> None:
 
 def _line(index: int, text: str) -> str:
     try:
-        record = parse_record(text.encode())
-    except TamperedError as error:
+        record = audit.parse_record(text.encode())
+    except audit.TamperedError as error:
         return f"{index:>7}  (no record: {shown(error.message)})"
     event = json.loads(text)["event"]
     words = " ".join(

@@ -12,7 +12,7 @@ from taskbound.sdk.tool.coverage.found import Found, State
 from taskbound.surfaces.cli.audit import app
 from taskbound.surfaces.cli.errors import fault_of
 from taskbound.surfaces.cli.screen import shown
-from taskbound.surfaces.cli.session import Session, command
+from taskbound.surfaces.cli.session import Session, argument, command, option
 from taskbound.wire.tool import ListTools, ToolRows
 
 if TYPE_CHECKING:
@@ -64,19 +64,15 @@ def coverage(
     session: Session,
     application: Annotated[
         str,
-        typer.Argument(
-            metavar="MODULE[:OBJECT]",
-            help="An agent, a graph, a server, a session, a list of tools or functions, or a module of them.",
-            show_default=False,
+        argument(
+            "MODULE[:OBJECT]",
+            "An agent, a graph, a server, a session, a list of tools or functions, or a module of them.",
         ),
     ],
     python: Annotated[
-        str,
-        typer.Option("--python", metavar="PATH", help="The application's own Python, which has `taskbound`."),
+        str, option("--python PATH", "The application's own Python, which has `taskbound`.")
     ] = "",
-    seconds: Annotated[
-        int, typer.Option("--seconds", min=1, max=600, help="How long loading it may take.")
-    ] = 60,
+    seconds: Annotated[int, option("--seconds", "How long loading it may take.", min=1, max=600)] = 60,
 ) -> None:
     """List every tool that an application exposes, and which of them are not guarded.
 

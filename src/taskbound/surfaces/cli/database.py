@@ -12,7 +12,7 @@ import typer
 
 from taskbound.surfaces.cli.reading import BadInputError, read_file
 from taskbound.surfaces.cli.screen import Words, moment, shown
-from taskbound.surfaces.cli.session import Session, command
+from taskbound.surfaces.cli.session import Session, argument, command, option
 from taskbound.wire.connection import BackUpStore, ReconcileStore, RestoreStore, UpgradeStore
 
 if TYPE_CHECKING:
@@ -26,8 +26,7 @@ app = typer.Typer(
 )
 
 StoreOption = Annotated[
-    str,
-    typer.Option("--store", metavar="URL", help="The database, `postgresql://…`; else the setting `store`."),
+    str, option("--store URL", "The database, `postgresql://…`; else the setting `store`.")
 ]
 _OWN: Final = "SQLite in the data directory needs neither: the daemon makes its tables"
 
@@ -61,15 +60,9 @@ class DatabaseReport(msgspec.Struct, frozen=True, kw_only=True, tag="database", 
 def upgrade(
     session: Session,
     store: StoreOption = "",
-    daemon: Annotated[
-        str, typer.Option("--daemon", metavar="ROLE", help="The role that daemons log in with.")
-    ] = "",
-    signer: Annotated[
-        str, typer.Option("--signer", metavar="ROLE", help="The role of the signer, which only reads.")
-    ] = "",
-    broker: Annotated[
-        str, typer.Option("--broker", metavar="ROLE", help="The role of the broker, which only reads.")
-    ] = "",
+    daemon: Annotated[str, option("--daemon ROLE", "The role that daemons log in with.")] = "",
+    signer: Annotated[str, option("--signer ROLE", "The role of the signer, which only reads.")] = "",
+    broker: Annotated[str, option("--broker ROLE", "The role of the broker, which only reads.")] = "",
 ) -> None:
     """Create the tables in an existing database that has none, and grant the roles what they need.
 
@@ -110,20 +103,13 @@ def _address(session: Session, told: str) -> str:
 _TENTH: Final = 10
 
 DatabaseOption = Annotated[
-    str,
-    typer.Option(
-        "--database", metavar="FILE", help="The SQLite file, where it is not in the data directory."
-    ),
+    str, option("--database FILE", "The SQLite file, where it is not in the data directory.")
 ]
 KeyOption = Annotated[
-    str,
-    typer.Option(
-        "--key", metavar="VKEY", help="The log's key that you hold, or a file with it; else the own signer's."
-    ),
+    str, option("--key VKEY", "The log's key that you hold, or a file with it; else the own signer's.")
 ]
 LaterOption = Annotated[
-    str,
-    typer.Option("--later", metavar="FILE", help="A later export of the log, to report what happened since."),
+    str, option("--later FILE", "A later export of the log, to report what happened since.")
 ]
 
 
@@ -135,7 +121,7 @@ LaterOption = Annotated[
 )
 def backup(
     session: Session,
-    file: Annotated[str, typer.Argument(metavar="FILE", help="The copy; nothing may be there yet.")],
+    file: Annotated[str, argument("FILE", "The copy; nothing may be there yet.")],
     store: StoreOption = "",
     database: DatabaseOption = "",
 ) -> None:
@@ -163,7 +149,7 @@ def backup(
 )
 def restore(
     session: Session,
-    file: Annotated[str, typer.Argument(metavar="FILE", help="The copy, with its manifest beside it.")],
+    file: Annotated[str, argument("FILE", "The copy, with its manifest beside it.")],
     database: DatabaseOption = "",
     key: KeyOption = "",
     later: LaterOption = "",
@@ -193,7 +179,7 @@ def reconcile(
     key: KeyOption = "",
     later: LaterOption = "",
     follow: Annotated[
-        bool, typer.Option("--follow", help="It was reconciled from another data directory: forget here.")
+        bool, option("--follow", "It was reconciled from another data directory: forget here.")
     ] = False,
 ) -> None:
     """Continue with a store that lacks records which this data directory has seen; no daemon may serve.

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from taskbound.surfaces.cli.reading import BadInputError, read_file
 from taskbound.surfaces.cli.screen import moment, shown
-from taskbound.surfaces.cli.session import Session, command, group
+from taskbound.surfaces.cli.session import Session, argument, command, group, option
 from taskbound.wire.task import AddIssuer, IssuerRows, ListIssuers, RemoveIssuer
 
 if TYPE_CHECKING:
@@ -17,20 +15,14 @@ if TYPE_CHECKING:
 
 issuers = group("issuer", "Whose signed word counts as evidence.")
 
-NameArgument = Annotated[
-    str, typer.Argument(help="Its short name here, such as tickets.", show_default=False)
-]
+NameArgument = Annotated[str, argument("", "Its short name here, such as tickets.")]
 EvidenceOption = Annotated[
     list[str] | None,
-    typer.Option("--evidence", help="What it rests on: ticket:SYSTEM:ID or words:sha256:HEX. Repeatable."),
+    option("--evidence", "What it rests on: ticket:SYSTEM:ID or words:sha256:HEX. Repeatable."),
 ]
 TokenOption = Annotated[
     list[str] | None,
-    typer.Option(
-        "--evidence-jws",
-        metavar="FILE",
-        help="A signed token of an issuer whose word counts; `-` reads it. Repeatable.",
-    ),
+    option("--evidence-jws FILE", "A signed token of an issuer whose word counts; `-` reads it. Repeatable."),
 ]
 
 
@@ -64,13 +56,10 @@ def evidence_words(row: EvidenceRow) -> str:
 def add(
     session: Session,
     name: NameArgument,
-    issuer: Annotated[str, typer.Option("--issuer", help="What its tokens say as `iss`, exactly.")],
-    keys: Annotated[
-        str,
-        typer.Option("--keys", metavar="FILE", help="Its public keys, a JWK or a JWK set; `-` reads them."),
-    ],
+    issuer: Annotated[str, option("--issuer", "What its tokens say as `iss`, exactly.")],
+    keys: Annotated[str, option("--keys FILE", "Its public keys, a JWK or a JWK set; `-` reads them.")],
     audience: Annotated[
-        str, typer.Option("--audience", help="What they say as `aud`; urn:taskbound:NAMESPACE if not given.")
+        str, option("--audience", "What they say as `aud`; urn:taskbound:NAMESPACE if not given.")
     ] = "",
 ) -> None:
     """Accept an issuer's signed evidence; only the owner of the data directory may."""

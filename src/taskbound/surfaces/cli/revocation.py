@@ -7,7 +7,7 @@ from typing import Annotated, Final
 import typer
 
 from taskbound.surfaces.cli.screen import moment, shown
-from taskbound.surfaces.cli.session import Session, command, group
+from taskbound.surfaces.cli.session import Session, command, group, option
 from taskbound.wire.connection import Done
 from taskbound.wire.token import FeedEntry, FeedRows, ReadFeed, Stop
 
@@ -25,8 +25,8 @@ def add_stop(app: typer.Typer) -> None:
 
 def stop(
     session: Session,
-    reason: Annotated[str, typer.Option("--reason", help="Why; it is recorded.")] = "",
-    lift: Annotated[bool, typer.Option("--lift", help="Let things go on again; this one asks.")] = False,
+    reason: Annotated[str, option("--reason", "Why; it is recorded.")] = "",
+    lift: Annotated[bool, option("--lift", "Let things go on again; this one asks.")] = False,
 ) -> None:
     """Stop everything at once: nothing is permitted until the stop is lifted.
 
@@ -41,7 +41,7 @@ def stop(
 @command(app, "tail", examples="taskbound revocation tail\ntaskbound revocation tail -f")
 def tail(
     session: Session,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what comes.")] = False,
+    follow: Annotated[bool, option("--follow -f", "Go on with what comes.")] = False,
 ) -> None:
     """Show what ended, was stopped or resumed in the last ten minutes.
 

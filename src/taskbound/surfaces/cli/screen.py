@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 import shutil
 import sys
-from typing import TYPE_CHECKING, Final, TextIO, TypeAlias
+from typing import TYPE_CHECKING, Final, Generic, TextIO, TypeAlias, TypeVar
 
 import msgspec
 from rich.cells import cell_len
@@ -20,9 +20,10 @@ from rich.text import Text
 
 from taskbound.core.action.text import escape_rest, escape_text
 from taskbound.core.clock import BadInstantError, Instant, render_instant
+from taskbound.core.dataclass import dataclass
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
 
 _WIDEST: Final = 64
@@ -58,6 +59,7 @@ class Words(str):
 
 
 Cell: TypeAlias = str | int
+R = TypeVar("R")
 
 
 def shown(text: str) -> str:
@@ -222,6 +224,19 @@ class Screen:
     def _print(cls, console: Console, text: str, style: str, *, end: str = "\n") -> None:
         inner = text.lstrip(" ")  # our own indentation is meant
         cls._broken(console, text[: len(text) - len(inner)], shown(Words(inner)), style, end=end)
+
+
+@dataclass(frozen=True, slots=True)
+class Table(Generic[R]):
+    """How rows of one type are shown."""
+
+    heads: tuple[str, ...]
+    cells: Callable[[R], Sequence[Cell]]
+    empty: str
+    """The line that stands for no rows."""
+
+    def print(self, screen: Screen, rows: Iterable[R]) -> None:
+        screen.table(self.heads, [self.cells(one) for one in rows], self.empty)
 
 
 def _width_of(console: Console) -> int:

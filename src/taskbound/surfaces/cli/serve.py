@@ -12,7 +12,7 @@ from taskbound.core.errors import UnavailableError
 from taskbound.sdk.client import RefusedByDaemonError
 from taskbound.surfaces.cli.reading import BadInputError
 from taskbound.surfaces.cli.screen import shown
-from taskbound.surfaces.cli.session import Session, command, plugs_of, told_before
+from taskbound.surfaces.cli.session import Session, command, option, plugs_of, told_before
 from taskbound.wire.connection import Done, EndDaemon, StartDaemon
 
 _CANNOT_JUDGE: Final = frozenset({"other-version"})
@@ -68,12 +68,10 @@ def serve(
     session: Session,
     port: Annotated[
         int,
-        typer.Option(
-            min=0, max=65535, help="the loopback's port for the API; 0 as the settings say, or 8700"
-        ),
+        option("--port", "the loopback's port for the API; 0 as the settings say, or 8700", min=0, max=65535),
     ] = 0,
     end: Annotated[
-        bool, typer.Option("--end", help="end the daemon that runs, and start none; it is waited for")
+        bool, option("--end", "end the daemon that runs, and start none; it is waited for")
     ] = False,
 ) -> None:
     """Start the daemon and its processes in the foreground.

@@ -4,23 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Final
 
-import typer
-
 from taskbound.surfaces.cli.reading import BadInputError, read_file
-from taskbound.surfaces.cli.screen import moment, shown
-from taskbound.surfaces.cli.session import Session, command, group
+from taskbound.surfaces.cli.screen import Table, moment, shown
+from taskbound.surfaces.cli.session import Session, argument, command, group, option
+from taskbound.wire import workload as wire
 from taskbound.wire.connection import Done
-from taskbound.wire.workload import (
-    AddService,
-    AddServiceKey,
-    ChangeService,
-    ListServices,
-    RemoveService,
-    RemoveServiceKey,
-    ServiceDetail,
-    ServiceRows,
-    ShowService,
-)
 
 app = group("service", "Services: enforcement points, and systems downstream that are shown tokens.")
 keys = group("key", "The public keys that prove a service.")
@@ -33,15 +21,12 @@ _PUBLIC: Final = (
     " > payments.jwk`"
 )
 
-ServiceArgument = Annotated[
-    str, typer.Argument(metavar="NAME", help="The service's name.", show_default=False)
-]
+ServiceArgument = Annotated[str, argument("NAME", "The service's name.")]
 EnforceOption = Annotated[
     list[str] | None,
-    typer.Option(
-        "--enforce",
-        metavar="TOOL",
-        help="A tool that it enforces, such as pay__refund; pay__* for all of one server. Repeatable.",
+    option(
+        "--enforce TOOL",
+        "A tool that it enforces, such as pay__refund; pay__* for all of one server. Repeatable.",
     ),
 ]
 
@@ -55,12 +40,9 @@ EnforceOption = Annotated[
 def add(
     session: Session,
     name: ServiceArgument,
-    owner: Annotated[str, typer.Option("--owner", metavar="PERSON", help="Who answers for it.")],
+    owner: Annotated[str, option("--owner PERSON", "Who answers for it.")],
     audience: Annotated[
-        str,
-        typer.Option(
-            "--audience", metavar="URI", help="The resource by which tokens of tasks are meant for it."
-        ),
+        str, option("--audience URI", "The resource by which tokens of tasks are meant for it.")
     ],
     enforce: EnforceOption = None,
 ) -> None:
@@ -69,35 +51,34 @@ def add(
     It can't authenticate until it has a key. It receives revocations of this namespace, and may introspect
     tokens with its audience.
     """
-    ask = AddService(name=name, owner=owner, audience=audience, tools=tuple(enforce or ()))
+    ask = wire.AddService(name=name, owner=owner, audience=audience, tools=tuple(enforce or ()))
     session.act(ask, f"service {shown(name)} added; it has no key yet")
+
+
+_ROWS: Final = Table[wire.ServiceRow](
+    ("NAME", "OWNER", "AUDIENCE", "ENFORCES", "KEYS", "TROUBLE"),
+    lambda one: (
+        one.name,
+        one.owner,
+        one.audience,
+        ", ".join(one.tools) or "nothing",
+        str(one.keys),
+        one.trouble or "-",
+    ),
+    "no services; add one with `taskbound service add`",
+)
 
 
 @command(app, "list", examples="taskbound service list")
 def list_all(session: Session) -> None:
     """List the services and their owners."""
-    found = session.show(ListServices(), ServiceRows)
-    session.screen.table(
-        ("NAME", "OWNER", "AUDIENCE", "ENFORCES", "KEYS", "TROUBLE"),
-        [
-            (
-                one.name,
-                one.owner,
-                one.audience,
-                ", ".join(one.tools) or "nothing",
-                str(one.keys),
-                one.trouble or "-",
-            )
-            for one in found.rows
-        ],
-        "no services; add one with `taskbound service add`",
-    )
+    _ROWS.print(session.screen, session.show(wire.ListServices(), wire.ServiceRows).rows)
 
 
 @command(app, "show", examples="taskbound service show payments")
 def show(session: Session, name: ServiceArgument) -> None:
     """Show one service with its keys, including removed ones."""
-    found = session.show(ShowService(name=name), ServiceDetail)
+    found = session.show(wire.ShowService(name=name), wire.ServiceDetail)
     row = found.row
     session.screen.heading(shown(row.name))
     fields: list[tuple[str, str | int | tuple[str, ...]]] = [
@@ -127,11 +108,9 @@ def show(session: Session, name: ServiceArgument) -> None:
 def change(
     session: Session,
     name: ServiceArgument,
-    owner: Annotated[
-        str, typer.Option("--owner", metavar="PERSON", help="Who answers for it from now on.")
-    ] = "",
+    owner: Annotated[str, option("--owner PERSON", "Who answers for it from now on.")] = "",
     enforce: EnforceOption = None,
-    nothing: Annotated[bool, typer.Option("--enforce-nothing", help="It enforces no tool any more.")] = False,
+    nothing: Annotated[bool, option("--enforce-nothing", "It enforces no tool any more.")] = False,
 ) -> None:
     """Change a service's owner or what it enforces; only its owner may.
 
@@ -144,28 +123,21 @@ def change(
             "nothing is to be changed", remedy="give `--owner`, `--enforce` or `--enforce-nothing`"
         )
     tools = tuple(enforce or ()) if enforce or nothing else None
-    session.act(ChangeService(name=name, owner=owner, tools=tools), f"service {shown(name)} changed")
+    session.act(wire.ChangeService(name=name, owner=owner, tools=tools), f"service {shown(name)} changed")
 
 
 @command(app, "remove", asks=True, examples="taskbound service remove payments --yes")
 def remove(session: Session, name: ServiceArgument) -> None:
     """Remove a service: its keys and tokens become invalid. Only its owner may."""
     session.confirm(f"Remove service {shown(name)}? Its keys never prove anything again.")
-    session.act(RemoveService(name=name), f"service {shown(name)} removed")
+    session.act(wire.RemoveService(name=name), f"service {shown(name)} removed")
 
 
 @command(keys, "add", examples="taskbound service key add payments payments.jwk")
 def add_key(
     session: Session,
     name: ServiceArgument,
-    file: Annotated[
-        str,
-        typer.Argument(
-            metavar="FILE",
-            help="The public half for ES256, one JSON Web Key; `-` reads it.",
-            show_default=False,
-        ),
-    ],
+    file: Annotated[str, argument("FILE", "The public half for ES256, one JSON Web Key; `-` reads it.")],
 ) -> None:
     """Add a public key that authenticates a service; only its owner may. The private key stays there."""
     raw = read_file(file)
@@ -175,7 +147,7 @@ def add_key(
         key = raw.decode()
     except UnicodeDecodeError as error:
         raise BadInputError(f"`{shown(file)}` holds no key: it is not UTF-8") from error
-    done = session.ask(AddServiceKey(name=name, key=key), Done)
+    done = session.ask(wire.AddServiceKey(name=name, key=key), Done)
     session.done(done, f"the key {shown(done.detail)} proves {shown(name)}")
 
 
@@ -183,8 +155,10 @@ def add_key(
 def remove_key(
     session: Session,
     name: ServiceArgument,
-    key: Annotated[str, typer.Argument(metavar="KEY", help="As `show` has it.", show_default=False)],
+    key: Annotated[str, argument("KEY", "As `show` has it.")],
 ) -> None:
     """Remove a service's key, and invalidate what was issued to it; only its owner may."""
     session.confirm(f"Remove the key {shown(key)}? It never proves {shown(name)} again.")
-    session.act(RemoveServiceKey(name=name, key=key), f"the key {shown(key)} proves {shown(name)} no more")
+    session.act(
+        wire.RemoveServiceKey(name=name, key=key), f"the key {shown(key)} proves {shown(name)} no more"
+    )

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Final, TypeVar, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar, get_type_hints
 
 import typer
 
@@ -17,6 +17,8 @@ from taskbound.surfaces.cli.screen import Screen, Words, shown
 from taskbound.wire.connection import Done
 
 if TYPE_CHECKING:
+    from typer.models import ArgumentInfo, OptionInfo
+
     from taskbound.sdk.client import Client
     from taskbound.wire.envelope import Ask
     from taskbound.wire.frame import Message
@@ -142,6 +144,22 @@ JsonOption = Annotated[
     bool, typer.Option("--json", help="Print one JSON document and nothing else.", rich_help_panel=_PANEL)
 ]
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do it without asking.", rich_help_panel=_PANEL)]
+
+
+def option(names: str, text: str, **settings: Any) -> OptionInfo:  # noqa: ANN401 -- as typer takes them
+    """Returns an option; `names` are its flags, and its metavar last, such as `--output -o FILE`."""
+    words = names.split()
+    metavar = None if words[-1].startswith("-") else words.pop()
+    found: OptionInfo = typer.Option(*words, metavar=metavar, help=text, **settings)
+    return found
+
+
+def argument(metavar: str, text: str, *, show_default: bool = False, **settings: Any) -> ArgumentInfo:  # noqa: ANN401 -- as above
+    """Returns an argument; without a metavar its parameter's name is one."""
+    found: ArgumentInfo = typer.Argument(
+        metavar=metavar or None, help=text, show_default=show_default, **settings
+    )
+    return found
 
 
 def command(

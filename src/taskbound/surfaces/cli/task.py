@@ -5,32 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Final
 
 import msgspec
-import typer
 
 from taskbound.core.task import Holds, TaskState
 from taskbound.surfaces.cli.evidence import EvidenceOption, TokenOption, evidence_words, issuers, read_tokens
 from taskbound.surfaces.cli.naming import whole_task
 from taskbound.surfaces.cli.reading import BadInputError, parse_seconds, read_scope, spell_seconds
 from taskbound.surfaces.cli.screen import Words, moment, shown
-from taskbound.surfaces.cli.session import Session, command, group
-from taskbound.wire.task import (
-    DelegateTask,
-    EndTask,
-    ListTasks,
-    ListTemplates,
-    PauseTask,
-    RemoveTemplate,
-    ResumeTask,
-    SaveTemplate,
-    ShowTask,
-    StartTask,
-    StepTask,
-    TaskDetail,
-    TaskRow,
-    TaskRows,
-    TemplateRow,
-    TemplateRows,
-)
+from taskbound.surfaces.cli.session import Session, argument, command, group, option
+from taskbound.wire import task as wire
 
 if TYPE_CHECKING:
     from taskbound.surfaces.cli.screen import Screen
@@ -44,52 +26,40 @@ app = group("task", "Declare tasks, look at them, end them. Nothing is permitted
 app.add_typer(issuers)
 templates = group("template", "Scopes and lengths of time kept under a name, to make tasks of.")
 
-TaskArgument = Annotated[
-    str,
-    typer.Argument(metavar="TASK", help="The task's id, whole or as a list shortens it.", show_default=False),
-]
-ReasonOption = Annotated[str, typer.Option("--reason", help="Why; it is recorded.")]
-AgentOption = Annotated[str, typer.Option("--agent", help="The agent that is to act.")]
-TemplateOption = Annotated[str, typer.Option("--template", help="Make it of this template.")]
-ScopeOption = Annotated[
-    str, typer.Option("--scope", metavar="FILE", help="Its scope, YAML or JSON; `-` reads it.")
-]
-PurposeOption = Annotated[str, typer.Option("--purpose", help="Why, in 1 to 500 characters.")]
-LengthOption = Annotated[str, typer.Option("--for", metavar="TIME", help="Time until it ends, such as 30m.")]
+TaskArgument = Annotated[str, argument("TASK", "The task's id, whole or as a list shortens it.")]
+ReasonOption = Annotated[str, option("--reason", "Why; it is recorded.")]
+AgentOption = Annotated[str, option("--agent", "The agent that is to act.")]
+TemplateOption = Annotated[str, option("--template", "Make it of this template.")]
+ScopeOption = Annotated[str, option("--scope FILE", "Its scope, YAML or JSON; `-` reads it.")]
+PurposeOption = Annotated[str, option("--purpose", "Why, in 1 to 500 characters.")]
+LengthOption = Annotated[str, option("--for TIME", "Time until it ends, such as 30m.")]
 StateOption = Annotated[
     str,
-    typer.Option(
+    option(
         "--state",
-        help="Only those in this state, such as running.",
+        "Only those in this state, such as running.",
         autocompletion=lambda: [one.value for one in TaskState],
     ),
 ]
 EndingOption = Annotated[
-    str,
-    typer.Option(
-        "--how", help="completed, failed, cancelled or revoked.", autocompletion=lambda: list(_ENDINGS)
-    ),
+    str, option("--how", "completed, failed, cancelled or revoked.", autocompletion=lambda: list(_ENDINGS))
 ]
 LearningOption = Annotated[
-    bool,
-    typer.Option("--learning", help="A task to learn from: its agent's owner asks, for at most 14 days."),
+    bool, option("--learning", "A task to learn from: its agent's owner asks, for at most 14 days.")
 ]
 
 
 HeartbeatOption = Annotated[
-    str, typer.Option("--heartbeat", metavar="TIME", help="Pause it when it has no connection for so long.")
+    str, option("--heartbeat TIME", "Pause it when it has no connection for so long.")
 ]
-GraceOption = Annotated[
-    str, typer.Option("--grace", metavar="TIME", help="End it when it stays paused so for this long.")
-]
+GraceOption = Annotated[str, option("--grace TIME", "End it when it stays paused so for this long.")]
 
 
 HoldsOption = Annotated[
     str,
-    typer.Option(
-        "--holds",
-        metavar="WORD",
-        help="What becomes of held actions when their calls are over: outlive-the-call, or end-with-the-call,"
+    option(
+        "--holds WORD",
+        "What becomes of held actions when their calls are over: outlive-the-call, or end-with-the-call,"
         " which is so if nothing is said.",
         autocompletion=lambda: [one.value for one in Holds],
     ),
@@ -109,7 +79,7 @@ def make_start(
     learning: bool = False,
     heartbeat: str = "",
     grace: str = "",
-) -> StartTask:
+) -> wire.StartTask:
     agent = agent or session.place.agent
     if not agent:
         raise BadInputError(
@@ -125,13 +95,18 @@ def make_start(
     seconds = parse_seconds(length) if length else 0
     if template and not (seconds and purpose):
         found = next(
-            (one for one in session.ask(ListTemplates(), TemplateRows).rows if one.name == template), None
+            (
+                one
+                for one in session.ask(wire.ListTemplates(), wire.TemplateRows).rows
+                if one.name == template
+            ),
+            None,
         )
         seconds = seconds or (found.seconds if found else 0)
         purpose = purpose or (found.purpose if found else "")
     if not purpose:
         raise BadInputError("the task has no purpose", remedy="say why with `--purpose`")
-    return StartTask(
+    return wire.StartTask(
         agent=agent,
         purpose=purpose,
         seconds=seconds or parse_seconds(DEFAULT_LENGTH),
@@ -181,7 +156,7 @@ def start(
         heartbeat=heartbeat,
         grace=grace,
     )
-    task = session.show(order, TaskDetail)
+    task = session.show(order, wire.TaskDetail)
     show_task(session.screen, task)
 
 
@@ -208,7 +183,7 @@ def delegate(
     """Delegate a part of a task to an agent; the child's limits are taken out of this task's."""
     if bool(template) is bool(scope):
         raise BadInputError("give the child a scope", remedy="with `--scope FILE` or `--template NAME`")
-    order = DelegateTask(
+    order = wire.DelegateTask(
         parent=whole_task(session, parent),
         agent=agent,
         purpose=purpose,
@@ -220,7 +195,7 @@ def delegate(
         heartbeat=parse_seconds(heartbeat) if heartbeat else 0,
         grace=parse_seconds(grace) if grace else 0,
     )
-    task = session.show(order, TaskDetail)
+    task = session.show(order, wire.TaskDetail)
     show_task(session.screen, task)
 
 
@@ -228,30 +203,30 @@ def delegate(
 def step(
     session: Session,
     task: TaskArgument,
-    name: Annotated[str, typer.Argument(metavar="[NAME]", help="The name of the next step.")] = "",
+    name: Annotated[str, argument("[NAME]", "The name of the next step.")] = "",
 ) -> None:
     """Enter the next step: its grants apply, and earlier grants end unless the step keeps them."""
-    found = session.show(StepTask(task=whole_task(session, task), name=name), TaskDetail)
+    found = session.show(wire.StepTask(task=whole_task(session, task), name=name), wire.TaskDetail)
     show_task(session.screen, found)
 
 
 @command(app, "show", examples="taskbound task show tsk_…")
 def show(session: Session, task: TaskArgument) -> None:
     """Show one task: its scope in words, the rest of its limits, and its result."""
-    found = session.show(ShowTask(task=whole_task(session, task)), TaskDetail)
+    found = session.show(wire.ShowTask(task=whole_task(session, task)), wire.TaskDetail)
     show_task(session.screen, found)
 
 
 @command(app, "list", examples="taskbound task list --state running")
 def list_tasks(
     session: Session,
-    agent: Annotated[str, typer.Option("--agent", help="Only those of this agent.")] = "",
+    agent: Annotated[str, option("--agent", "Only those of this agent.")] = "",
     state: StateOption = "",
-    limit: Annotated[int, typer.Option("--limit", min=1, max=500, help="At most so many.")] = 50,
-    before: Annotated[str, typer.Option("--before", metavar="TASK", help="Go on after this one.")] = "",
+    limit: Annotated[int, option("--limit", "At most so many.", min=1, max=500)] = 50,
+    before: Annotated[str, option("--before TASK", "Go on after this one.")] = "",
 ) -> None:
     """List tasks, newest first."""
-    page = session.show(ListTasks(agent=agent, state=state, limit=limit, before=before), TaskRows)
+    page = session.show(wire.ListTasks(agent=agent, state=state, limit=limit, before=before), wire.TaskRows)
     session.screen.table(
         ("TASK", "AGENT", "STATE", "ENDS", "ACTIONS", "PURPOSE"),
         [
@@ -277,14 +252,14 @@ def list_tasks(
 def pause(session: Session, task: TaskArgument, reason: ReasonOption = "") -> None:
     """Pause the task: it has no authority until it is resumed."""
     task = whole_task(session, task)
-    session.act(PauseTask(task=task, reason=reason), f"{shown(task)} is paused")
+    session.act(wire.PauseTask(task=task, reason=reason), f"{shown(task)} is paused")
 
 
 @command(app, "resume", asks=True, examples="taskbound task resume tsk_…")
 def resume(session: Session, task: TaskArgument) -> None:
     """Resume a paused task."""
     task = whole_task(session, task)
-    session.act(ResumeTask(task=task), f"{shown(task)} runs again")
+    session.act(wire.ResumeTask(task=task), f"{shown(task)} runs again")
 
 
 @command(app, "end", asks=True, examples="taskbound task end tsk_… --how revoked --reason 'wrong account'")
@@ -299,9 +274,9 @@ def end(
         raise BadInputError(f"a task can't end as `{shown(how)}`", remedy=f"use one of {', '.join(_ENDINGS)}")
     task = whole_task(session, task)
     session.confirm(f"End {shown(task)} as {shown(how)}? It can't be started again.")
-    session.act(EndTask(task=task, how=how, reason=reason), f"{shown(task)} has ended")
+    session.act(wire.EndTask(task=task, how=how, reason=reason), f"{shown(task)} has ended")
     if not session.screen.json:
-        _say_next(session.screen, session.ask(ShowTask(task=task), TaskDetail))
+        _say_next(session.screen, session.ask(wire.ShowTask(task=task), wire.TaskDetail))
 
 
 @command(
@@ -313,20 +288,18 @@ def end(
 )
 def save(
     session: Session,
-    name: Annotated[str, typer.Argument(help="Its name.", show_default=False)],
-    scope: Annotated[
-        str, typer.Option("--scope", metavar="FILE", help="The scope, YAML or JSON; `-` reads it.")
-    ],
+    name: Annotated[str, argument("", "Its name.")],
+    scope: Annotated[str, option("--scope FILE", "The scope, YAML or JSON; `-` reads it.")],
     *,
     length: LengthOption = DEFAULT_LENGTH,
-    purpose: Annotated[str, typer.Option("--purpose", help="The purpose when a task names none.")] = "",
+    purpose: Annotated[str, option("--purpose", "The purpose when a task names none.")] = "",
     heartbeat: HeartbeatOption = "",
     grace: GraceOption = "",
     holds: HoldsOption = "",
 ) -> None:
     """Save a scope, duration, heartbeat and the handling of holds under a name."""
     parsed, raw = read_scope(scope)
-    order = SaveTemplate(
+    order = wire.SaveTemplate(
         name=name,
         scope=raw,
         seconds=parse_seconds(length),
@@ -341,7 +314,7 @@ def save(
 @command(templates, "list", examples="taskbound template list")
 def list_templates(session: Session) -> None:
     """List the templates, and what each lets an agent do."""
-    found = session.show(ListTemplates(), TemplateRows)
+    found = session.show(wire.ListTemplates(), wire.TemplateRows)
     if not found.rows:
         session.screen.line("no templates; make one with `taskbound template save`")
     for one in found.rows:
@@ -357,34 +330,32 @@ def list_templates(session: Session) -> None:
 
 
 @command(templates, "remove", asks=True, examples="taskbound template remove reading --yes")
-def remove(
-    session: Session, name: Annotated[str, typer.Argument(help="Its name.", show_default=False)]
-) -> None:
+def remove(session: Session, name: Annotated[str, argument("", "Its name.")]) -> None:
     """Remove a template; tasks that were made from it go on."""
     session.confirm(f"Remove the template {shown(name)}?")
-    session.act(RemoveTemplate(name=name), f"template {shown(name)} removed")
+    session.act(wire.RemoveTemplate(name=name), f"template {shown(name)} removed")
 
 
-def _heartbeat(one: TemplateRow | TaskDetail) -> list[tuple[str, str]]:
+def _heartbeat(one: wire.TemplateRow | wire.TaskDetail) -> list[tuple[str, str]]:
     if not one.heartbeat:
         return []
     return [("heartbeat", f"{spell_seconds(one.heartbeat)}, with a grace of {spell_seconds(one.grace)}")]
 
 
-def _holds(one: TemplateRow | TaskDetail) -> list[tuple[str, str]]:
+def _holds(one: wire.TemplateRow | wire.TaskDetail) -> list[tuple[str, str]]:
     return [("holds", one.holds)] if one.holds == Holds.OUTLIVE_CALL.value else []
 
 
-def _state(row: TaskRow) -> str:
+def _state(row: wire.TaskRow) -> str:
     return f"{row.state} (learning)" if row.learning else row.state
 
 
-def _say_next(screen: Screen, task: TaskDetail) -> None:
+def _say_next(screen: Screen, task: wire.TaskDetail) -> None:
     if task.row.learning and task.row.state not in _ALIVE:
         screen.hint(f"next: `taskbound scope suggest --task {shown(task.row.task)}`")
 
 
-def _credentials(task: TaskDetail) -> list[tuple[str, tuple[str, ...]]]:
+def _credentials(task: wire.TaskDetail) -> list[tuple[str, tuple[str, ...]]]:
     lines = [f"{one.id} {one.target}/{one.kind} is {_standing(one)}" for one in task.credentials]
     if task.credential_count > len(lines):
         lines.append(f"and {task.credential_count - len(lines)} more: see `taskbound credential list --task`")
@@ -397,7 +368,7 @@ def _standing(credential: CredentialRow) -> str:
     return f"{credential.state}, overdue" if credential.overdue else credential.state
 
 
-def show_task(screen: Screen, task: TaskDetail) -> None:
+def show_task(screen: Screen, task: wire.TaskDetail) -> None:
     row = task.row
     screen.heading(shown(row.task))
     screen.fields(

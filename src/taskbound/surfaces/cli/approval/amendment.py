@@ -5,31 +5,27 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from taskbound.core.action import parse_document
-from taskbound.core.approval import AnswerKind, Subject, UnreadableQuestionError
+from taskbound.core.approval import Subject, UnreadableQuestionError
 from taskbound.core.approval.amendment import parse_amendment
 from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import MalformedError
 from taskbound.core.scope import describe, parse_scope, scope_ahead
 from taskbound.core.scope.algebra import Direction, difference
 from taskbound.core.task.amendment import step_kept
-from taskbound.surfaces.cli.approval.sheets import require_open
-from taskbound.surfaces.cli.approval.signing import signed_answer, statement_of
+from taskbound.surfaces.cli.approval.sheets import Asked, require_open
 from taskbound.surfaces.cli.naming import whole_task
-from taskbound.surfaces.cli.people.keys import own_key
 from taskbound.surfaces.cli.reading import BadInputError, parse_seconds, read_scope
 from taskbound.surfaces.cli.scope.commands import show_difference
 from taskbound.surfaces.cli.screen import Screen, Words, moment, shown
-from taskbound.surfaces.cli.session import Session, command
+from taskbound.surfaces.cli.session import Session, command, option
 from taskbound.surfaces.cli.task import TaskArgument, app, show_task
 from taskbound.wire.action import AmendmentDetail, AskAmendment, ShowAmendment
 from taskbound.wire.approval import AnswerApproval, ApprovalSaid
 from taskbound.wire.task import AmendTask, ShowTask, TaskDetail
 
 if TYPE_CHECKING:
-    from taskbound.core.approval import Statement
+    from taskbound.core.approval import AnswerKind
     from taskbound.core.approval.amendment import AmendmentQuestion
     from taskbound.core.scope import Scope
     from taskbound.wire.action import AmendmentRow
@@ -58,15 +54,11 @@ def amend(
     session: Session,
     task: TaskArgument,
     *,
-    scope: Annotated[
-        str, typer.Option("--scope", metavar="FILE", help="The scope that it is to have; `-` reads it.")
-    ],
+    scope: Annotated[str, option("--scope FILE", "The scope that it is to have; `-` reads it.")],
     reason: Annotated[
-        str, typer.Option("--reason", help="Why it needs more; those who approve for its agent are asked.")
+        str, option("--reason", "Why it needs more; those who approve for its agent are asked.")
     ] = "",
-    wait: Annotated[
-        str, typer.Option("--for", metavar="TIME", help="How long they may answer, at most 8h.")
-    ] = "1h",
+    wait: Annotated[str, option("--for TIME", "How long they may answer, at most 8h.")] = "1h",
 ) -> None:
     """Give a task another scope; uses and totals so far stay counted.
 
@@ -78,8 +70,7 @@ def amend(
     before = session.ask(ShowTask(task=task), TaskDetail)
     old = parse_scope(parse_document(bytes(before.scope)))
     change = difference(old, new)
-    if not session.screen.json:
-        show_difference(session.screen, change)
+    show_difference(session.screen, change)
     if reason or change.direction in {Direction.WIDER, Direction.OTHER}:
         seconds = parse_seconds(wait)
         ask = AskAmendment(task=task, scope=raw, reason=reason, seconds=seconds, seen=before.digest)
@@ -132,42 +123,34 @@ def ask_amendment(session: Session, wanted: Asking) -> None:
     screen.hint(f"next: an approver runs `taskbound approval sign {shown(question.id)} --key FILE`")
 
 
-def show_amendment(session: Session, name: str) -> None:
-    found = session.ask(ShowAmendment(amendment=name), AmendmentDetail)
-    question, before = read_amendment(found)
-    if session.screen.json:
-        session.screen.document(found)
-        return
-    _print(session.screen, found, question, before)
+class AskedAmendment(Asked):
+    """An amendment, and the task's current scope unless that is another one by now."""
+
+    subject = Subject.AMENDMENT
+    about: AmendmentQuestion
+
+    def __init__(self, session: Session, name: str, *, opened: bool = True) -> None:
+        """Fetch the amendment; raises ApprovalOverError if it must be open and is over."""
+        self.found = session.ask(ShowAmendment(amendment=name), AmendmentDetail)
+        if opened:
+            require_open(name, self.found.row.state)
+        self.about, self._before = read_amendment(self.found)
+
+    def print(self, session: Session) -> None:
+        """Print it as it is to be signed; raises if what it adds can't be shown."""
+        require_difference(self._before)
+        self.show(Screen(json=False, out=sys.stderr) if session.screen.json else session.screen)
+
+    def show(self, screen: Screen) -> None:
+        """Print it, to be looked at."""
+        _print(screen, self.found, self.about, self._before)
 
 
 def answer_amendment(session: Session, name: str, brought: tuple[str, str, str], kind: AnswerKind) -> None:
-    found = session.ask(ShowAmendment(amendment=name), AmendmentDetail)
-    require_open(name, found.row.state)
-    question, before = read_amendment(found)
-
-    def is_meant(said_in: Statement) -> bool:
-        wanted = (kind, Subject.AMENDMENT, question.id, question.digest)
-        return (said_in.kind, said_in.subject, said_in.question, said_in.digest) == wanted
-
-    def write(key: str) -> str:
-        own = own_key(session, key)
-        _print_to_sign(session, found, question, before)
-        return statement_of(question, (own.person, own.key), kind, subject=Subject.AMENDMENT)
-
-    text, signed = signed_answer(session.screen, brought, is_meant=is_meant, write=write)
+    text, signed = AskedAmendment(session, name).signed(session, brought, kind)
     said = session.show(AnswerApproval(statement=text, signature=signed), ApprovalSaid)
     state = f"{shown(said.approval)} is {shown(said.state)}"
     session.screen.line(f"{state}: {Words(said.missing)}" if said.missing else state)
-
-
-def amendment_statement(session: Session, name: str, by: tuple[str, str], kind: AnswerKind) -> str:
-    """Return the statement that this person signs with this key, after showing the amendment."""
-    found = session.ask(ShowAmendment(amendment=name), AmendmentDetail)
-    require_open(name, found.row.state)
-    question, before = read_amendment(found)
-    _print_to_sign(session, found, question, before)
-    return statement_of(question, by, kind, subject=Subject.AMENDMENT)
 
 
 def amendment_columns(one: AmendmentRow) -> tuple[str, ...]:
@@ -211,14 +194,6 @@ def require_difference(before: Scope | None) -> None:
             "the task has another scope than the amendment is about, or it is kept back",
             remedy="sign nothing, and look at it again with `taskbound approval show`",
         )
-
-
-def _print_to_sign(
-    session: Session, found: AmendmentDetail, question: AmendmentQuestion, before: Scope | None
-) -> None:
-    require_difference(before)
-    screen = Screen(json=False, out=sys.stderr) if session.screen.json else session.screen
-    _print(screen, found, question, before)
 
 
 def _print(screen: Screen, found: AmendmentDetail, question: AmendmentQuestion, before: Scope | None) -> None:

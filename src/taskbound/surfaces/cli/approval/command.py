@@ -13,110 +13,73 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING, Annotated, Final
 
-import typer
-
-from taskbound.core.approval import (
-    MOST_RETRIES,
-    AnswerKind,
-    require_showable,
-    require_signed_in,
-    yes_of,
-)
-from taskbound.core.approval.sheet import Sheet, render_sheet
+from taskbound.core.approval import MOST_RETRIES, AnswerKind, Subject
 from taskbound.core.clock import Instant, render_instant
 from taskbound.surfaces.cli.approval.amendment import (
-    amendment_statement,
+    AskedAmendment,
     answer_amendment,
     is_amendment,
     refuse_amendment,
-    show_amendment,
 )
-from taskbound.surfaces.cli.approval.plan import (
-    answer_plan,
-    is_plan,
-    plan_statement,
-    show_plan,
-    show_plan_to_sign,
-)
+from taskbound.surfaces.cli.approval.plan import AskedPlan, answer_plan, is_plan, refuse_narrowing
 from taskbound.surfaces.cli.approval.sheets import (
+    Asked,
     action_from,
     narrower,
+    print_sheet,
     question_from,
     require_open,
     sheet_from,
 )
-from taskbound.surfaces.cli.approval.signing import signed_answer, statement_of
-from taskbound.surfaces.cli.people.keys import SignatureOption, ask_page, own_key, own_network, person_of
+from taskbound.surfaces.cli.people.keys import SignatureOption, ask_page, own_network, person_of
 from taskbound.surfaces.cli.reading import BadInputError, read_file, write_file
 from taskbound.surfaces.cli.screen import Words, shown
-from taskbound.surfaces.cli.session import Session, command, group
-from taskbound.wire.approval import (
-    AnswerApproval,
-    ApprovalDetail,
-    ApprovalSaid,
-    NarrowApproval,
-    OpenApproval,
-    ProveApproval,
-    ShowApproval,
-    WithdrawApproval,
-)
+from taskbound.surfaces.cli.session import Session, argument, command, group, option
+from taskbound.wire import approval as wire
 from taskbound.wire.connection import Done
 from taskbound.wire.openssh import SIGNED_FOR
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from taskbound.core.approval import Question, Statement
+    from taskbound.core.approval import Question
     from taskbound.surfaces.cli.approval.sheets import Narrower
     from taskbound.wire.action import Changed
-    from taskbound.wire.approval import ApprovalAnswer
 
 
 app = group("approval", "What agents wait for people to answer: look at it, sign, or deny.")
 
 _TOKEN: Final = 16_386
 
-ApprovalArgument = Annotated[
-    str,
-    typer.Argument(metavar="APPROVAL", help="The approval's id, or its action's.", show_default=False),
-]
-KeyOption = Annotated[
-    str, typer.Option("--key", metavar="FILE", help="Your key; its `.pub` where an agent holds it.")
-]
+ApprovalArgument = Annotated[str, argument("APPROVAL", "The approval's id, or its action's.")]
+KeyOption = Annotated[str, option("--key FILE", "Your key; its `.pub` where an agent holds it.")]
 SetOption = Annotated[
-    list[str],
-    typer.Option("--set", metavar="ARGUMENT=AMOUNT", help="An amount that is to be less; once for each."),
+    list[str], option("--set ARGUMENT=AMOUNT", "An amount that is to be less; once for each.")
 ]
 RetriesOption = Annotated[
     int,
-    typer.Option(
-        "--retries",
-        metavar="NUMBER",
+    option(
+        "--retries NUMBER",
+        "How many retries it covers as well, after it failed or was not sent, and nothing has changed.",
         min=0,
         max=MOST_RETRIES,
-        help="How many retries it covers as well, after it failed or was not sent, and nothing has changed.",
     ),
 ]
 StatementOption = Annotated[
-    str, typer.Option("--statement", metavar="FILE", help="What was signed, where it was signed elsewhere.")
+    str, option("--statement FILE", "What was signed, where it was signed elsewhere.")
 ]
 
 
 @command(app, "show", examples="taskbound approval show apr_01ab")
 def show(session: Session, approval: ApprovalArgument) -> None:
     """Show one question or plan as it is to be signed: every byte that would run, made visible."""
-    if is_plan(approval):
-        show_plan(session, approval)
-        return
-    if is_amendment(approval):
-        show_amendment(session, approval)
-        return
-    found = session.ask(ShowApproval(approval=approval), ApprovalDetail)
-    question = question_from(found)
+    asked = _asked(session, approval, opened=False)
     if session.screen.json:
-        session.screen.document(found)
-        return
-    _print(session, found, question)
+        session.screen.document(asked.found)
+    elif isinstance(asked, AskedAmendment):
+        asked.show(session.screen)
+    else:
+        asked.print(session)
 
 
 @command(
@@ -130,12 +93,11 @@ def statement(
     session: Session,
     approval: ApprovalArgument,
     *,
-    by: Annotated[str, typer.Option("--by", metavar="KEY", help="The id of the key that will sign.")],
-    file: Annotated[str, typer.Option("--file", metavar="FILE", help="Where to write it.")],
-    deny_it: Annotated[bool, typer.Option("--deny", help="A denial.")] = False,
+    by: Annotated[str, option("--by KEY", "The id of the key that will sign.")],
+    file: Annotated[str, option("--file FILE", "Where to write it.")],
+    deny_it: Annotated[bool, option("--deny", "A denial.")] = False,
     values: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="ARGUMENT=AMOUNT", help="A narrowing: an amount that is to be less."),
+        list[str] | None, option("--set ARGUMENT=AMOUNT", "A narrowing: an amount that is to be less.")
     ] = None,
     retries: RetriesOption = 0,
 ) -> None:
@@ -148,19 +110,9 @@ def statement(
     _require_yes(approval, retries, plain=not (deny_it or values))
     person = person_of(session, by)
     kind = AnswerKind.NARROW if values else AnswerKind.DENY if deny_it else AnswerKind.APPROVE
-    if is_plan(approval):
-        text = plan_statement(session, approval, (person, by), kind)
-    elif is_amendment(approval) and not values:
-        text = amendment_statement(session, approval, (person, by), kind)
-    else:
-        refuse_amendment(approval)
-        found = session.ask(ShowApproval(approval=approval), ApprovalDetail)
-        require_open(approval, found.row.state)  # 6
-        question = question_from(found)
-        less = narrower(found.arguments.encode(), values) if values else None
-        _print(session, found, question)
-        _print_less(session, less)
-        text = _statement(question, (person, by), kind, retries, _digest(found, question, less))
+    asked = _asked(session, approval, values)
+    asked.print(session)
+    text = asked.statement((person, by), kind, retries)
     write_file(file, [text.encode()])
     session.done(Done(), f"written to {shown(file)}")
     if not session.screen.json:
@@ -238,8 +190,8 @@ def open_page(
     session: Session,
     approval: ApprovalArgument,
     *,
-    deny_it: Annotated[bool, typer.Option("--deny", help="A denial.")] = False,
-    by: Annotated[str, typer.Option("--by", metavar="KEY", help="Which of your passkeys signs.")] = "",
+    deny_it: Annotated[bool, option("--deny", "A denial.")] = False,
+    by: Annotated[str, option("--by KEY", "Which of your passkeys signs.")] = "",
     retries: RetriesOption = 0,
 ) -> None:
     """Show one question, and open a page where your passkey approves it, or denies it with `--deny`.
@@ -248,27 +200,18 @@ def open_page(
     for one answer. Read the question here: your signature counts, whatever the page says.
     """
     _require_yes(approval, retries, plain=not deny_it)
-    if is_plan(approval):
-        if not deny_it:
-            raise BadInputError(
-                "a page shows one action: it takes no yes to a plan",
-                remedy=f"sign it with `taskbound approval sign {shown(approval)} --key FILE`;"
-                f" `taskbound approval open {shown(approval)} --deny` opens a page to deny it",
-            )
-        plan, _ = show_plan_to_sign(session, approval)
-        ask_page(
-            session,
-            OpenApproval(approval=plan.id, digest=plan.digest, deny=True, key=by, network=own_network()),
+    if is_plan(approval) and not deny_it:
+        raise BadInputError(
+            "a page shows one action: it takes no yes to a plan",
+            remedy=f"sign it with `taskbound approval sign {shown(approval)} --key FILE`;"
+            f" `taskbound approval open {shown(approval)} --deny` opens a page to deny it",
         )
-        return
     refuse_amendment(approval)
-    found = session.ask(ShowApproval(approval=approval), ApprovalDetail)
-    require_open(approval, found.row.state)  # 6
-    question = question_from(found)
-    _print(session, found, question)
-    ask = OpenApproval(
-        approval=question.id,
-        digest=question.digest,
+    asked = _asked(session, approval)
+    asked.print(session)
+    ask = wire.OpenApproval(
+        approval=asked.about.id,
+        digest=asked.about.digest,
         deny=deny_it,
         key=by,
         network=own_network(),
@@ -282,9 +225,7 @@ def prove(
     session: Session,
     approval: ApprovalArgument,
     *,
-    file: Annotated[
-        str, typer.Option("--evidence-jws", metavar="FILE", help="What an issuer signed about this question.")
-    ],
+    file: Annotated[str, option("--evidence-jws FILE", "What an issuer signed about this question.")],
 ) -> None:
     """Submit an issuer's signed evidence about one question, where a policy requires it.
 
@@ -292,8 +233,8 @@ def prove(
     """
     refuse_amendment(approval)
     token = read_file(file, largest=_TOKEN).decode("ascii", errors="replace").strip()
-    found = session.ask(ShowApproval(approval=approval), ApprovalDetail)
-    said = session.show(ProveApproval(approval=found.row.approval, token=token), ApprovalSaid)
+    found = session.ask(wire.ShowApproval(approval=approval), wire.ApprovalDetail)
+    said = session.show(wire.ProveApproval(approval=found.row.approval, token=token), wire.ApprovalSaid)
     session.screen.line(_told(said))
 
 
@@ -302,20 +243,60 @@ def withdraw(
     session: Session,
     approval: ApprovalArgument,
     *,
-    reason: Annotated[str, typer.Option("--reason", help="Why; it is recorded.")] = "",
+    reason: Annotated[str, option("--reason", "Why; it is recorded.")] = "",
 ) -> None:
     """Withdraw a question or plan, as the requester or the agent's owner; the action never runs."""
     if is_amendment(approval):
         session.confirm(f"withdraw {shown(approval)}, so that its task stays as it is?")
-        session.act(WithdrawApproval(approval=approval, reason=reason), f"{shown(approval)} is withdrawn")
+        session.act(
+            wire.WithdrawApproval(approval=approval, reason=reason), f"{shown(approval)} is withdrawn"
+        )
         return
     name, what = approval, "what is left of it"
     if not is_plan(approval):
-        found = session.ask(ShowApproval(approval=approval), ApprovalDetail)
+        found = session.ask(wire.ShowApproval(approval=approval), wire.ApprovalDetail)
         name, what = found.row.plan or found.row.approval, "its action"
     session.confirm(f"withdraw {shown(name)}, so that {what} never runs?")
-    ask = WithdrawApproval(approval=name, reason=reason)
+    ask = wire.WithdrawApproval(approval=name, reason=reason)
     session.act(ask, f"{shown(name)} is withdrawn")
+
+
+def _asked(
+    session: Session, approval: str, values: Sequence[str] | None = None, *, opened: bool = True
+) -> AskedAction | AskedPlan | AskedAmendment:
+    if values:
+        if is_plan(approval):
+            refuse_narrowing()
+        refuse_amendment(approval)
+    if is_plan(approval):
+        return AskedPlan(session, approval, opened=opened)
+    if is_amendment(approval):
+        return AskedAmendment(session, approval, opened=opened)
+    return AskedAction(session, approval, values, opened=opened)
+
+
+class AskedAction(Asked):
+    """A question about one action, and the narrower call if the answer is a narrowing."""
+
+    subject = Subject.ACTION
+    about: Question
+
+    def __init__(
+        self, session: Session, name: str, values: Sequence[str] | None = None, *, opened: bool = True
+    ) -> None:
+        """Fetch the question; raises ApprovalOverError if it must be open and is over."""
+        self.found = session.ask(wire.ShowApproval(approval=name), wire.ApprovalDetail)
+        if opened:
+            require_open(name, self.found.row.state)  # 6
+        self.about = self.first = question_from(self.found)
+        self.less = narrower(self.found.arguments.encode(), values) if values else None
+        if self.less is not None:
+            self.narrowed = action_from(self.found, self.about, self.less.arguments).digest
+
+    def print(self, session: Session) -> None:
+        """Print every byte that would run, and what a narrowing changes of it."""
+        _print(session, self.found, self.about)
+        _print_less(session, self.less)
 
 
 def _answer(
@@ -328,36 +309,21 @@ def _answer(
     retries: int = 0,
 ) -> None:
     if is_plan(approval):
-        answer_plan(session, approval, brought, kind=kind)
+        if kind is AnswerKind.NARROW:
+            refuse_narrowing()
+        answer_plan(session, approval, brought, kind)
         return
     if is_amendment(approval) and kind is not AnswerKind.NARROW:
         answer_amendment(session, approval, brought, kind)
         return
     refuse_amendment(approval)
-    found = session.ask(ShowApproval(approval=approval), ApprovalDetail)
-    require_open(approval, found.row.state)  # 6
-    question = question_from(found)
-    less = narrower(found.arguments.encode(), values or []) if kind is AnswerKind.NARROW else None
-
-    def is_meant(said_in: Statement) -> bool:
-        kinds = {AnswerKind.APPROVE, AnswerKind.CONFIRM} if kind is AnswerKind.APPROVE else {kind}
-        meant = (question.id, question.digest, _digest(found, question, less), retries)
-        said = (said_in.question, said_in.digest, said_in.narrowed, said_in.retries)
-        return said_in.kind in kinds and said == meant
-
-    def write(key: str) -> str:
-        require_signed_in(kind, question.steps, None, Instant(0))  # before anybody signs what is refused
-        own = own_key(session, key)
-        _print(session, found, question)
-        _print_less(session, less)
-        return _statement(question, (own.person, own.key), kind, retries, _digest(found, question, less))
-
-    text, signed = signed_answer(session.screen, brought, is_meant=is_meant, write=write)
-    ask: AnswerApproval | NarrowApproval = AnswerApproval(statement=text, signature=signed)
-    if less is not None:
-        ask = NarrowApproval(statement=text, signature=signed, arguments=less.arguments.decode())
-    said = session.show(ask, ApprovalSaid)
-    session.screen.line(f"{shown(question.id)} is narrowed; {_told(said)}" if less else _told(said))
+    asked = AskedAction(session, approval, values)
+    text, signed = asked.signed(session, brought, kind, retries)
+    ask: wire.AnswerApproval | wire.NarrowApproval = wire.AnswerApproval(statement=text, signature=signed)
+    if asked.less is not None:
+        ask = wire.NarrowApproval(statement=text, signature=signed, arguments=asked.less.arguments.decode())
+    said = session.show(ask, wire.ApprovalSaid)
+    session.screen.line(f"{shown(asked.about.id)} is narrowed; {_told(said)}" if asked.less else _told(said))
 
 
 def _next(approval: str, file: str, kind: AnswerKind, values: Sequence[str], retries: int) -> tuple[str, str]:
@@ -374,26 +340,17 @@ def _require_yes(approval: str, retries: int, *, plain: bool) -> None:
         raise BadInputError("only a yes to one action can cover retries", remedy="leave out `--retries`")
 
 
-def _answered(one: ApprovalAnswer) -> str:
+def _answered(one: wire.ApprovalAnswer) -> str:
     covers = f", retries covered: {one.retries}" if one.retries else ""
     way = f" as {shown(one.acr)}" if one.acr else ""
     signed_in = f", signed in{way} {render_instant(Instant(one.authenticated))}" if one.authenticated else ""
     return f"{one.kind} by {one.person}{covers}{signed_in}"
 
 
-def _told(said: ApprovalSaid) -> str:
+def _told(said: wire.ApprovalSaid) -> str:
     if said.missing:
         return f"taken; {Words(said.missing)}"
     return f"{shown(said.approval)} is {shown(said.state)}"
-
-
-def _statement(question: Question, by: tuple[str, str], kind: AnswerKind, retries: int, narrowed: str) -> str:
-    said = yes_of(question, by[0]) if kind is AnswerKind.APPROVE else kind
-    return statement_of(question, by, said, narrowed=narrowed, retries=retries)
-
-
-def _digest(found: ApprovalDetail, question: Question, less: Narrower | None) -> str:
-    return "" if less is None else action_from(found, question, less.arguments).digest
 
 
 def _changed(one: Changed, word: str) -> str:
@@ -409,17 +366,9 @@ def _print_less(session: Session, less: Narrower | None) -> None:
             session.screen.line(words)
 
 
-def _print(session: Session, found: ApprovalDetail, question: Question) -> None:
-    sheet = sheet_from(found, question)
+def _print(session: Session, found: wire.ApprovalDetail, question: Question) -> None:
     screen = session.screen
-    match render_sheet(sheet):
-        case Sheet(text=text):
-            for line in text.splitlines():
-                screen.note(line, "") if screen.json else screen.line(line)
-        case _:
-            require_showable(sheet)
-    if screen.json:
-        return
+    print_sheet(screen, sheet_from(found, question))
     row = found.row
     screen.fields(
         [

@@ -4,20 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from taskbound.core.approval import (
-    AnswerKind,
-    Subject,
-    UnreadablePlanError,
-    parse_plan,
-    require_showable,
-    require_signed_in,
-    yes_of,
-)
-from taskbound.core.approval.sheet import Sheet, plan_sheet_of, render_plan_sheet
-from taskbound.core.clock import Instant
-from taskbound.surfaces.cli.approval.sheets import question_from, require_open, sheet_from
-from taskbound.surfaces.cli.approval.signing import signed_answer, statement_of
-from taskbound.surfaces.cli.people.keys import own_key
+from taskbound.core.approval import Subject, UnreadablePlanError, parse_plan
+from taskbound.core.approval.sheet import plan_sheet_of
+from taskbound.surfaces.cli.approval.sheets import Asked, print_sheet, question_from, require_open, sheet_from
 from taskbound.surfaces.cli.reading import BadInputError
 from taskbound.surfaces.cli.screen import Words, shown
 from taskbound.wire.approval import AnswerPlan, PlanDetail, PlanSaid, ShowPlan
@@ -25,65 +14,46 @@ from taskbound.wire.approval import AnswerPlan, PlanDetail, PlanSaid, ShowPlan
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from taskbound.core.approval import Plan, Question, Statement
-    from taskbound.core.approval.sheet import PlanSheetOf
+    from taskbound.core.approval import AnswerKind, Plan, Question
     from taskbound.surfaces.cli.session import Session
 
 
 _PREFIX: Final = "pln_"
 _NOT_NARROWED: Final = "deny the plan, and have another proposed"
-_YES: Final = frozenset({AnswerKind.APPROVE, AnswerKind.CONFIRM})
 
 
 def is_plan(name: str) -> bool:
     return name.startswith(_PREFIX)
 
 
-def show_plan(session: Session, name: str) -> None:
-    """Show a plan as it is to be signed: every byte that would run, in order."""
-    found = session.ask(ShowPlan(plan=name), PlanDetail)
-    plan, questions = _read(found)
-    if session.screen.json:
-        session.screen.document(found)
-        return
-    _print(session, found, plan, questions)
+class AskedPlan(Asked):
+    """A plan and its questions."""
+
+    subject = Subject.PLAN
+    about: Plan
+
+    def __init__(self, session: Session, name: str, *, opened: bool = True) -> None:
+        """Fetch the plan; raises ApprovalOverError if it must be open and is over."""
+        self.found = session.ask(ShowPlan(plan=name), PlanDetail)
+        if opened:
+            require_open(name, self.found.state)
+        self.about, self._questions = _read(self.found)
+        self.first = self._questions[0]
+
+    def print(self, session: Session) -> None:
+        """Print every byte that would run, in order."""
+        _print(session, self.found, self.about, self._questions)
 
 
-def show_plan_to_sign(session: Session, name: str) -> tuple[Plan, list[Question]]:
-    found = session.ask(ShowPlan(plan=name), PlanDetail)
-    require_open(name, found.state)
-    plan, questions = _read(found)
-    _print(session, found, plan, questions)
-    return plan, questions
+def refuse_narrowing() -> None:
+    raise BadInputError("a step of a plan can't be narrowed", remedy=_NOT_NARROWED)
 
 
-def plan_statement(session: Session, name: str, by: tuple[str, str], kind: AnswerKind) -> str:
-    if kind is AnswerKind.NARROW:
-        raise BadInputError("a step of a plan can't be narrowed", remedy=_NOT_NARROWED)
-    plan, questions = show_plan_to_sign(session, name)
-    return _statement(plan, questions[0], by, kind)
-
-
-def answer_plan(session: Session, name: str, brought: tuple[str, str, str], *, kind: AnswerKind) -> None:
-    if kind is AnswerKind.NARROW:
-        raise BadInputError("a step of a plan can't be narrowed", remedy=_NOT_NARROWED)
-    found = session.ask(ShowPlan(plan=name), PlanDetail)
-    require_open(name, found.state)
-    plan, questions = _read(found)
-
-    def is_meant(said_in: Statement) -> bool:
-        kinds = _YES if kind is AnswerKind.APPROVE else {kind}
-        same = (said_in.subject, said_in.question, said_in.digest) == (Subject.PLAN, plan.id, plan.digest)
-        return said_in.kind in kinds and same
-
-    def write(key: str) -> str:
-        require_signed_in(kind, questions[0].steps, None, Instant(0))  # before anybody signs what is refused
-        own = own_key(session, key)
-        _print(session, found, plan, questions)
-        return _statement(plan, questions[0], (own.person, own.key), kind)
-
-    text, signed = signed_answer(session.screen, brought, is_meant=is_meant, write=write)
+def answer_plan(session: Session, name: str, brought: tuple[str, str, str], kind: AnswerKind) -> None:
+    asked = AskedPlan(session, name)
+    text, signed = asked.signed(session, brought, kind)
     said = session.show(AnswerPlan(statement=text, signature=signed), PlanSaid)
+    found = asked.found
     if said.missing:
         session.screen.line(f"taken; {Words(said.missing)}")
     elif said.denied and len(said.denied) < len(found.steps) - found.used:
@@ -91,11 +61,6 @@ def answer_plan(session: Session, name: str, brought: tuple[str, str, str], *, k
         session.screen.line(f"{shown(said.plan)} is {shown(said.state)}: {rest}")
     else:
         session.screen.line(f"{shown(said.plan)} is {shown(said.state)}")
-
-
-def _statement(plan: Plan, first: Question, by: tuple[str, str], kind: AnswerKind) -> str:
-    said = yes_of(first, by[0]) if kind is AnswerKind.APPROVE else kind
-    return statement_of(plan, by, said, subject=Subject.PLAN)
 
 
 def _read(found: PlanDetail) -> tuple[Plan, list[Question]]:
@@ -111,21 +76,10 @@ def _read(found: PlanDetail) -> tuple[Plan, list[Question]]:
     return plan, questions
 
 
-def _sheet(found: PlanDetail, plan: Plan, questions: list[Question]) -> PlanSheetOf:
-    steps = [sheet_from(one, question) for one, question in zip(found.steps, questions, strict=True)]
-    return plan_sheet_of(plan, steps)
-
-
 def _print(session: Session, found: PlanDetail, plan: Plan, questions: list[Question]) -> None:
-    sheet, screen = _sheet(found, plan, questions), session.screen
-    match render_plan_sheet(sheet):
-        case Sheet(text=text):
-            for line in text.splitlines():
-                screen.note(line, "") if screen.json else screen.line(line)
-        case _:
-            require_showable(sheet)
-    if screen.json:
-        return
+    screen = session.screen
+    steps = [sheet_from(one, question) for one, question in zip(found.steps, questions, strict=True)]
+    print_sheet(screen, plan_sheet_of(plan, steps))
     screen.fields(
         [
             ("state", found.state),

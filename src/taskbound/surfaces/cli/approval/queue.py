@@ -6,7 +6,6 @@ import re
 import time
 from typing import TYPE_CHECKING, Annotated, Final
 
-import typer
 from msgspec.structs import replace
 
 from taskbound.core.action import canonical, parse_object
@@ -19,20 +18,9 @@ from taskbound.surfaces.cli.approval.command import app
 from taskbound.surfaces.cli.naming import whole_task
 from taskbound.surfaces.cli.reading import read_file
 from taskbound.surfaces.cli.screen import moment, shown
-from taskbound.surfaces.cli.session import Session, command
+from taskbound.surfaces.cli.session import Session, argument, command, option
+from taskbound.wire import approval as wire
 from taskbound.wire.action import AmendmentRow
-from taskbound.wire.approval import (
-    ApprovalLimits,
-    ApprovalRow,
-    ApprovalRows,
-    ApprovalStats,
-    LimitApprovals,
-    ListApprovals,
-    MeasureApprovals,
-    PlanProposed,
-    PlanStep,
-    ProposePlan,
-)
 from taskbound.wire.document import Source, read_document
 
 if TYPE_CHECKING:
@@ -59,19 +47,16 @@ _EVERY: Final = 1.0
 def list_approvals(
     session: Session,
     state: Annotated[
-        str,
-        typer.Option(
-            "--state", help="Only of this state, or `all`.", autocompletion=lambda: [*_STATES, "all"]
-        ),
+        str, option("--state", "Only of this state, or `all`.", autocompletion=lambda: [*_STATES, "all"])
     ] = "",
-    task: Annotated[str, typer.Option("--task", help="Only those of this task.")] = "",
-    limit: Annotated[int, typer.Option("--limit", min=1, max=500, help="At most so many.")] = 50,
-    before: Annotated[str, typer.Option("--before", metavar="APPROVAL", help="Go on after this one.")] = "",
+    task: Annotated[str, option("--task", "Only those of this task.")] = "",
+    limit: Annotated[int, option("--limit", "At most so many.", min=1, max=500)] = 50,
+    before: Annotated[str, option("--before APPROVAL", "Go on after this one.")] = "",
 ) -> None:
     """List open questions, newest first."""
     states = () if state == "all" else (state,) if state else _OPEN
-    ask = ListApprovals(states=states, task=whole_task(session, task), limit=limit, before=before)
-    page = session.show(ask, ApprovalRows)
+    ask = wire.ListApprovals(states=states, task=whole_task(session, task), limit=limit, before=before)
+    page = session.show(ask, wire.ApprovalRows)
     session.screen.table(
         ("APPROVAL", "ASKED", "STATE", "TOOL", "AGENT", "FOR", "MISSING"),
         [*map(amendment_columns, page.amendments), *_lines(page.rows)],
@@ -88,14 +73,14 @@ def list_approvals(
 def watch(
     session: Session,
     *,
-    once: Annotated[bool, typer.Option("--once", help="Say what waits now, and end.")] = False,
+    once: Annotated[bool, option("--once", "Say what waits now, and end.")] = False,
 ) -> None:
     """Print each question as it is asked, and each answer, until interrupted."""
     known: dict[str, str] = {}
     while True:
         states = () if known and not once else _OPEN  # first all that waits, however much ended since
-        page = session.ask(ListApprovals(states=states, limit=500), ApprovalRows)
-        rows: tuple[AmendmentRow | ApprovalRow, ...] = (*page.amendments, *page.rows)
+        page = session.ask(wire.ListApprovals(states=states, limit=500), wire.ApprovalRows)
+        rows: tuple[AmendmentRow | wire.ApprovalRow, ...] = (*page.amendments, *page.rows)
         for one in reversed(rows):
             name = one.amendment if isinstance(one, AmendmentRow) else one.approval
             first = name not in known
@@ -113,14 +98,14 @@ def watch(
         time.sleep(_EVERY)
 
 
-def _step_columns(one: ApprovalRow) -> tuple[str, ...]:
+def _step_columns(one: wire.ApprovalRow) -> tuple[str, ...]:
     plan = (f"step {one.step} of {one.plan}",) if one.plan else ()
     return (*_columns(one), *plan)
 
 
-def _lines(rows: Iterable[ApprovalRow]) -> list[tuple[str, ...]]:
+def _lines(rows: Iterable[wire.ApprovalRow]) -> list[tuple[str, ...]]:
     found: dict[str, tuple[str, ...]] = {}
-    steps: dict[str, list[ApprovalRow]] = {}
+    steps: dict[str, list[wire.ApprovalRow]] = {}
     for one in rows:
         name = one.plan or one.approval
         steps.setdefault(name, []).append(one)
@@ -133,7 +118,7 @@ def _lines(rows: Iterable[ApprovalRow]) -> list[tuple[str, ...]]:
     return list(found.values())
 
 
-def _columns(one: ApprovalRow) -> tuple[str, ...]:
+def _columns(one: wire.ApprovalRow) -> tuple[str, ...]:
     missing = one.missing or one.reason or "-"
     return (one.approval, moment(one.asked), one.state, one.tool, one.agent, one.requester, missing)
 
@@ -145,7 +130,7 @@ _LINES: Final = ".jsonl"
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Read:
     source: Source
-    steps: tuple[PlanStep, ...]
+    steps: tuple[wire.PlanStep, ...]
     places: tuple[int, ...]
 
 
@@ -157,13 +142,8 @@ class _Read:
 )
 def plan(
     session: Session,
-    file: Annotated[
-        str,
-        typer.Argument(
-            metavar="FILE", help="A list of steps, each `tool` and `arguments`.", show_default=False
-        ),
-    ],
-    task: Annotated[str, typer.Option("--task", help="The task whose calls they are.")],
+    file: Annotated[str, argument("FILE", "A list of steps, each `tool` and `arguments`.")],
+    task: Annotated[str, option("--task", "The task whose calls they are.")],
 ) -> None:
     """Request approval of several calls together: exactly these, each once, in this order.
 
@@ -172,7 +152,9 @@ def plan(
     """
     read = _read_steps(read_file(file), file)
     try:
-        said = session.ask(ProposePlan(task=whole_task(session, task), steps=read.steps), PlanProposed)
+        said = session.ask(
+            wire.ProposePlan(task=whole_task(session, task), steps=read.steps), wire.PlanProposed
+        )
     except RefusedByDaemonError as error:
         raise _with_line(error, read) from None
     session.screen.report(said)
@@ -206,7 +188,7 @@ def _read_steps(raw: bytes, name: str) -> _Read:
 
 def _read_lines(raw: bytes, name: str) -> _Read:
     source = Source(name=name, text=raw.decode(errors="replace"))
-    steps: list[PlanStep] = []
+    steps: list[wire.PlanStep] = []
     places: list[int] = []
     at = 0
     for line in raw.split(b"\n"):
@@ -220,7 +202,7 @@ def _read_lines(raw: bytes, name: str) -> _Read:
     return _Read(source=source, steps=tuple(steps), places=tuple(places))
 
 
-def _step(value: JsonValue, where: str) -> PlanStep:
+def _step(value: JsonValue, where: str) -> wire.PlanStep:
     if not isinstance(value, dict) or value.keys() != {"tool", "arguments"}:
         raise BadPlanError("a step has `tool` and `arguments`, and nothing else", where=where)
     tool, arguments = value["tool"], value["arguments"]
@@ -228,20 +210,20 @@ def _step(value: JsonValue, where: str) -> PlanStep:
         raise BadPlanError("a tool is a name", where=f"{where}.tool")
     if not isinstance(arguments, dict):
         raise BadPlanError("arguments are an object", where=f"{where}.arguments")
-    return PlanStep(tool=tool, arguments=canonical(arguments).decode())
+    return wire.PlanStep(tool=tool, arguments=canonical(arguments).decode())
 
 
 @command(app, "stats", examples="taskbound approval stats\ntaskbound approval stats --hours 168 --json")
 def stats(
     session: Session,
-    hours: Annotated[int, typer.Option("--hours", min=1, max=8784, help="Within so many hours.")] = 24,
+    hours: Annotated[int, option("--hours", "Within so many hours.", min=1, max=8784)] = 24,
 ) -> None:
     """Show how many questions agents raised, and how fast people answered.
 
     BUSIEST is the maximum within one hour. A yes is hasty if it came sooner than the sheet can be read or if
     the sheet was never shown here; SPEED is the reading speed that the median answer implies.
     """
-    found = session.show(MeasureApprovals(hours=hours), ApprovalStats)
+    found = session.show(wire.MeasureApprovals(hours=hours), wire.ApprovalStats)
     screen = session.screen
     screen.table(
         ("AN HOUR", "BUSIEST", "ASKED", "AGENT"),
@@ -273,29 +255,23 @@ def stats(
 )
 def limits(
     session: Session,
-    most: Annotated[
-        int, typer.Option("--open", metavar="N", min=0, help="Questions of a task that are open at once.")
-    ] = 0,
-    hourly: Annotated[
-        int, typer.Option("--hourly", metavar="N", min=0, help="Questions of an agent within an hour.")
-    ] = 0,
-    speed: Annotated[
-        int, typer.Option("--speed", metavar="N", min=0, help="Characters a second that anybody can read.")
-    ] = 0,
+    most: Annotated[int, option("--open N", "Questions of a task that are open at once.", min=0)] = 0,
+    hourly: Annotated[int, option("--hourly N", "Questions of an agent within an hour.", min=0)] = 0,
+    speed: Annotated[int, option("--speed N", "Characters a second that anybody can read.", min=0)] = 0,
 ) -> None:
     """Limit how many questions people of the namespace get; a task that would exceed a limit is paused.
 
     Only the owner of the data directory sets limits. Without options the limits are shown.
     """
     if not (most or hourly or speed):
-        found = session.ask(MeasureApprovals(hours=1), ApprovalStats).limits
+        found = session.ask(wire.MeasureApprovals(hours=1), wire.ApprovalStats).limits
     else:
-        found = session.ask(LimitApprovals(open=most, hourly=hourly, speed=speed), ApprovalLimits)
+        found = session.ask(wire.LimitApprovals(open=most, hourly=hourly, speed=speed), wire.ApprovalLimits)
     session.screen.report(found)
     _limits(session, found)
 
 
-def _limits(session: Session, found: ApprovalLimits) -> None:
+def _limits(session: Session, found: wire.ApprovalLimits) -> None:
     session.screen.fields(
         [
             ("open questions of a task", found.open),

@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from taskbound.core.action import Action, Frame, canonical, parse_document, parse_object
-from taskbound.core.approval import OPEN, ApprovalOverError, UnreadableQuestionError, parse_question
-from taskbound.core.approval.sheet import sheet_of
+from taskbound.core.approval import (
+    OPEN,
+    AnswerKind,
+    ApprovalOverError,
+    Statement,
+    UnreadableQuestionError,
+    parse_question,
+    render_statement,
+    require_showable,
+    require_signed_in,
+    yes_of,
+)
+from taskbound.core.approval.sheet import PlanSheetOf, Sheet, render_plan_sheet, render_sheet, sheet_of
+from taskbound.core.clock import Instant
 from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import MalformedError
 from taskbound.core.scope.path import Place, parse_argument_path
+from taskbound.surfaces.cli.approval.signing import signed_answer
+from taskbound.surfaces.cli.people.keys import own_key
 from taskbound.surfaces.cli.reading import BadInputError
 from taskbound.surfaces.cli.screen import shown
 from taskbound.wire.action import Changed
@@ -19,9 +34,77 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from taskbound.core.action import JsonValue
-    from taskbound.core.approval import Question
+    from taskbound.core.approval import Plan, Question, Subject
+    from taskbound.core.approval.amendment import AmendmentQuestion
     from taskbound.core.approval.sheet import SheetOf
+    from taskbound.surfaces.cli.screen import Screen
+    from taskbound.surfaces.cli.session import Session
     from taskbound.wire.approval import ApprovalDetail
+
+
+_YES: Final = frozenset({AnswerKind.APPROVE, AnswerKind.CONFIRM})
+
+
+class Asked:
+    """What a person is asked about, with all digests computed here from what is shown."""
+
+    subject: ClassVar[Subject]
+    about: Question | Plan | AmendmentQuestion
+    first: Question | None = None
+    """The question that says who confirms, and which sign-in a yes needs; none for an amendment."""
+    narrowed: str = ""
+    """Digest of the narrower call."""
+
+    def print(self, session: Session) -> None:
+        """Print all that is signed."""
+        raise NotImplementedError
+
+    def statement(self, by: tuple[str, str], kind: AnswerKind, retries: int = 0) -> str:
+        """Returns the statement that a person signs now; `by` is the person and the id of their key."""
+        first = self.first if kind is AnswerKind.APPROVE else None
+        said = Statement(
+            kind=kind if first is None else yes_of(first, by[0]),
+            namespace=self.about.namespace,
+            question=self.about.id,
+            digest=self.about.digest,
+            person=by[0],
+            key=by[1],
+            at=Instant(time.time_ns() // 1000),
+            subject=self.subject,
+            narrowed=self.narrowed,
+            retries=retries,
+        )
+        return render_statement(said).decode()
+
+    def signed(
+        self, session: Session, brought: tuple[str, str, str], kind: AnswerKind, retries: int = 0
+    ) -> tuple[str, str]:
+        """Returns a statement and its signature, which the person brought or makes now (`signed_answer`)."""
+        kinds = _YES if kind is AnswerKind.APPROVE and self.first is not None else {kind}
+        meant = (self.subject, self.about.id, self.about.digest, self.narrowed, retries)
+
+        def is_meant(said: Statement) -> bool:
+            named = (said.subject, said.question, said.digest, said.narrowed, said.retries)
+            return said.kind in kinds and named == meant
+
+        def write(key: str) -> str:
+            if self.first is not None:  # before anybody signs what is refused
+                require_signed_in(kind, self.first.steps, None, Instant(0))
+            own = own_key(session, key)
+            self.print(session)
+            return self.statement((own.person, own.key), kind, retries)
+
+        return signed_answer(session.screen, brought, is_meant=is_meant, write=write)
+
+
+def print_sheet(screen: Screen, sheet: SheetOf | PlanSheetOf) -> None:
+    """Print a sheet, with `--json` on standard error; raises if it can't be shown whole."""
+    rendered = render_plan_sheet(sheet) if isinstance(sheet, PlanSheetOf) else render_sheet(sheet)
+    if not isinstance(rendered, Sheet):
+        require_showable(sheet)
+        return
+    for line in rendered.text.splitlines():
+        screen.note(line, "") if screen.json else screen.line(line)
 
 
 def question_from(found: ApprovalDetail) -> Question:

@@ -10,12 +10,10 @@ from __future__ import annotations
 import shutil
 import stat
 import subprocess
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from taskbound.core.approval import Statement, Subject, parse_statement, render_statement
-from taskbound.core.clock import Instant
+from taskbound.core.approval import parse_statement
 from taskbound.core.errors import UnavailableError
 from taskbound.core.identity.person_key import ENROLLS, BadPersonKeyError
 from taskbound.surfaces.cli.reading import BadInputError, FileError, read_file
@@ -27,8 +25,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Callable
 
-    from taskbound.core.approval import AnswerKind, Plan, Question
-    from taskbound.core.approval.amendment import AmendmentQuestion
+    from taskbound.core.approval import Statement
     from taskbound.surfaces.cli.screen import Screen
 
 
@@ -116,31 +113,6 @@ def signed_answer(
         "an answer needs a signature",
         remedy="give your key with `--key FILE`, or what was signed with `--statement` and `--signature`",
     )
-
-
-def statement_of(
-    asked: Question | Plan | AmendmentQuestion,
-    by: tuple[str, str],
-    kind: AnswerKind,
-    *,
-    subject: Subject = Subject.ACTION,
-    narrowed: str = "",
-    retries: int = 0,
-) -> str:
-    """Returns the statement that a person signs now; `by` is the person and the id of their key."""
-    said = Statement(
-        kind=kind,
-        namespace=asked.namespace,
-        question=asked.id,
-        digest=asked.digest,
-        person=by[0],
-        key=by[1],
-        at=Instant(time.time_ns() // 1000),
-        subject=subject,
-        narrowed=narrowed,
-        retries=retries,
-    )
-    return render_statement(said).decode()
 
 
 def _text(name: str) -> str:

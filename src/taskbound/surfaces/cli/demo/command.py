@@ -16,7 +16,7 @@ from taskbound.surfaces.cli.demo.parts import find_parts
 from taskbound.surfaces.cli.demo.scene import Page
 from taskbound.surfaces.cli.reading import BadInputError
 from taskbound.surfaces.cli.screen import Screen, shown
-from taskbound.surfaces.cli.session import plugs_of, told_before
+from taskbound.surfaces.cli.session import option, plugs_of, told_before
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,10 +29,8 @@ def add_demo(app: typer.Typer) -> None:
 def _demo(
     ctx: typer.Context,
     *,
-    keep: Annotated[
-        str, typer.Option("--keep", metavar="DIR", help="Work there and keep it; it must be empty or new.")
-    ] = "",
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")] = False,
+    keep: Annotated[str, option("--keep DIR", "Work there and keep it; it must be empty or new.")] = "",
+    json: Annotated[bool, option("--json", "Print one JSON document and nothing else.")] = False,
 ) -> None:
     """Show the main use case on real input: a real client and servers, each decision with its reason.
 

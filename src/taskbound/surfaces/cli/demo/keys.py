@@ -8,13 +8,7 @@ from typing import TYPE_CHECKING
 from taskbound.surfaces.cli.approval.signing import find_key
 from taskbound.surfaces.cli.demo.parts import PartMissingError
 from taskbound.surfaces.cli.demo.program import Program
-from taskbound.wire.identity import (
-    PersonKeyDetail,
-    PersonKeyRow,
-    ProposePersonKey,
-    ProvePersonKey,
-    VouchPersonKey,
-)
+from taskbound.wire import identity as wire
 from taskbound.wire.openssh import SIGNED_FOR
 
 if TYPE_CHECKING:
@@ -24,21 +18,23 @@ if TYPE_CHECKING:
     from taskbound.surfaces.cli.demo.world import World
 
 
-def enroll(world: World, person: str, *, voucher: PersonKeyRow | None = None) -> PersonKeyRow:
+def enroll(world: World, person: str, *, voucher: wire.PersonKeyRow | None = None) -> wire.PersonKeyRow:
     """Generate and enroll a person's key, vouched for by another key unless it is the first."""
     file = world.key_of(person)
     file.parent.mkdir(mode=0o700, exist_ok=True)
     _keygen(world, "-q", "-t", "ed25519", "-N", "", "-C", f"{person}@demo", "-f", str(file))
     line, seen = find_key(str(file))
-    found = world.client.ask(ProposePersonKey(person=person, public=line, file=seen), PersonKeyDetail)
+    found = world.client.ask(
+        wire.ProposePersonKey(person=person, public=line, file=seen), wire.PersonKeyDetail
+    )
     key = found.row.key
-    proof = ProvePersonKey(key=key, signature=_sign(world, file, found.statement))
-    proven = world.client.ask(proof, PersonKeyDetail)
+    proof = wire.ProvePersonKey(key=key, signature=_sign(world, file, found.statement))
+    proven = world.client.ask(proof, wire.PersonKeyDetail)
     if voucher is None:
         return proven.row
     signature = _sign(world, world.key_of(voucher.person), found.statement)
-    vouch = VouchPersonKey(key=key, voucher=voucher.key, signature=signature)
-    return world.client.ask(vouch, PersonKeyDetail).row
+    vouch = wire.VouchPersonKey(key=key, voucher=voucher.key, signature=signature)
+    return world.client.ask(vouch, wire.PersonKeyDetail).row
 
 
 def answer(world: World, word: str, action: str, person: str) -> Said:

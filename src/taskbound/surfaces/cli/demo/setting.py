@@ -13,17 +13,8 @@ from taskbound.core.scope import parse_scope
 from taskbound.surfaces.cli.demo.keys import enroll
 from taskbound.surfaces.cli.demo.parts import INVOICES, PAYROLL, make_repository
 from taskbound.surfaces.cli.demo.world import AGENT, APPROVER, HELPER, PERSON
+from taskbound.wire import identity as wire
 from taskbound.wire.connection import Done
-from taskbound.wire.identity import (
-    AcknowledgeMonitor,
-    ActivateAgent,
-    AddGroup,
-    RegisterAgent,
-    RegisterPerson,
-    SetDemo,
-    SetMember,
-    TestMonitor,
-)
 from taskbound.wire.policy import ActivateBundle, BundleAnswer, ProposeBundle
 from taskbound.wire.task import StartTask, TaskDetail
 from taskbound.wire.tool import AddUpstream
@@ -60,7 +51,7 @@ async def set_up(world: World, scene: Scene) -> None:
     world.payroll = make_repository(world.parts.git, world.private, PAYROLL)
     scene.says("place", f"{world.place}: a git repository with {len(world.commits)} commits, a ledger, keys")
     client = world.client
-    client.ask(RegisterPerson(name=PERSON, uid=os.getuid()), Done)
+    client.ask(wire.RegisterPerson(name=PERSON, uid=os.getuid()), Done)
     scene.says("person", f"{PERSON}, the account with uid {os.getuid()}: owner and approver")
     await _pin_servers(world, scene)
     _put_in_force(world, scene)
@@ -119,7 +110,7 @@ def _paying(account: str, most: int) -> dict[str, JsonValue]:
 
 
 def _put_in_force(world: World, scene: Scene) -> None:
-    world.client.ask(AddGroup(name=_GROUP), Done)
+    world.client.ask(wire.AddGroup(name=_GROUP), Done)
     kept = world.client.ask(ProposeBundle(files={"demo.cedar": _RULES}), BundleAnswer, patience=60.0)
     done = world.client.ask(ActivateBundle(digest=kept.digest), BundleAnswer, patience=60.0)
     scene.require("the policy is in force", holds=not kept.problems and not done.problems)
@@ -128,9 +119,9 @@ def _put_in_force(world: World, scene: Scene) -> None:
 
 def _enroll_people(world: World, scene: Scene) -> None:
     client = world.client
-    client.ask(RegisterPerson(name=APPROVER, uid=os.getuid() + 1), Done)
-    client.ask(SetMember(group=_GROUP, person=APPROVER, member=True), Done)
-    client.ask(SetDemo(demo=True), Done)
+    client.ask(wire.RegisterPerson(name=APPROVER, uid=os.getuid() + 1), Done)
+    client.ask(wire.SetMember(group=_GROUP, person=APPROVER, member=True), Done)
+    client.ask(wire.SetDemo(demo=True), Done)
     first = enroll(world, PERSON)
     second = enroll(world, APPROVER, voucher=first)
     scene.require("both keys count", holds=first.counts and second.counts)
@@ -141,14 +132,14 @@ def _enroll_people(world: World, scene: Scene) -> None:
 def _set_up_agent(world: World, scene: Scene, name: str) -> None:
     client = world.client
     ceiling = _raw({"grants": _ceiling(world.place)})
-    ask = RegisterAgent(
+    ask = wire.RegisterAgent(
         name=name, owner=PERSON, approvers=(PERSON,), monitor=f"file:{world.monitor}", ceiling=ceiling
     )
     client.ask(ask, Done)
-    client.ask(TestMonitor(name=name), Done, patience=15.0)
+    client.ask(wire.TestMonitor(name=name), Done, patience=15.0)
     code = _code_in(world.monitor)
-    client.ask(AcknowledgeMonitor(name=name, code=code), Done)
-    client.ask(ActivateAgent(name=name), Done)
+    client.ask(wire.AcknowledgeMonitor(name=name, code=code), Done)
+    client.ask(wire.ActivateAgent(name=name), Done)
     scene.says("agent", f"{name}; its monitor was brought a code, and the code {code} came back")
 
 

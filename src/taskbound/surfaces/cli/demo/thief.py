@@ -5,45 +5,30 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from taskbound.core.audit import (
-    EMPTY_FRONTIER,
-    ActionDecided,
-    Checkpoint,
-    CheckpointSigned,
-    WriterStarted,
-    grow,
-    leaf_hash,
-    make_verifier_key,
-    parse_head,
-    parse_record,
-    render_export,
-    render_note,
-    seal,
-)
+from taskbound.core import audit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from taskbound.core.audit import Event, Record
     from taskbound.surfaces.cli.plugs import Loot
 
 
 def place_of(records: Sequence[bytes], action: str) -> int:
     for index, raw in enumerate(records):
-        event = parse_record(raw).event
-        if isinstance(event, ActionDecided) and event.action == action:
+        event = audit.parse_record(raw).event
+        if isinstance(event, audit.ActionDecided) and event.action == action:
             return index
     raise LookupError(f"the log holds no decision of `{action}`")
 
 
-def blame(agent: str) -> Callable[[Event], Event]:
-    def change(event: Event) -> Event:
-        return replace(event, agent=agent) if isinstance(event, ActionDecided) else event
+def blame(agent: str) -> Callable[[audit.Event], audit.Event]:
+    def change(event: audit.Event) -> audit.Event:
+        return replace(event, agent=agent) if isinstance(event, audit.ActionDecided) else event
 
     return change
 
 
-def forge(loot: Loot, index: int, change: Callable[[Event], Event]) -> tuple[bytes, ...]:
+def forge(loot: Loot, index: int, change: Callable[[audit.Event], audit.Event]) -> tuple[bytes, ...]:
     """Return the lines of an export of the stolen log after changing the event at this index."""
     raws: list[bytes] = []
     heads: dict[str, str] = {}
@@ -51,37 +36,37 @@ def forge(loot: Loot, index: int, change: Callable[[Event], Event]) -> tuple[byt
     last: dict[str, str] = {}
     """The hash of each writer's newest record."""
     for number, raw in enumerate(loot.records):
-        record = parse_record(raw)
+        record = audit.parse_record(raw)
         event = _follow(record.event, heads, raws)
         if number == index:
             event = change(event)
-        forged = seal(replace(record, prev=last.get(record.writer, record.prev), event=event))
-        heads[_head(record, leaf_hash(raw).hex())] = _head(record, forged.hash)
+        forged = audit.seal(replace(record, prev=last.get(record.writer, record.prev), event=event))
+        heads[_head(record, audit.leaf_hash(raw).hex())] = _head(record, forged.hash)
         last[record.writer] = forged.hash
         raws.append(forged.raw)
-    checkpoint = Checkpoint(origin=loot.origin, size=len(raws), root=_root(raws))
-    key = make_verifier_key(loot.origin, loot.public)
-    note = render_note(checkpoint.text, [(key, loot.sign(checkpoint.text.encode()))])
-    return tuple(render_export(loot.origin, raws, [note]))
+    checkpoint = audit.Checkpoint(origin=loot.origin, size=len(raws), root=_root(raws))
+    key = audit.make_verifier_key(loot.origin, loot.public)
+    note = audit.render_note(checkpoint.text, [(key, loot.sign(checkpoint.text.encode()))])
+    return tuple(audit.render_export(loot.origin, raws, [note]))
 
 
-def _follow(event: Event, heads: dict[str, str], raws: Sequence[bytes]) -> Event:
+def _follow(event: audit.Event, heads: dict[str, str], raws: Sequence[bytes]) -> audit.Event:
     match event:
-        case WriterStarted():
+        case audit.WriterStarted():
             return replace(
                 event,
-                heads=tuple(heads[parse_head(one).text] for one in event.heads),
+                heads=tuple(heads[audit.parse_head(one).text] for one in event.heads),
                 checkpoint_root=_root(raws[: event.checkpoint_size]).hex(),
             )
-        case CheckpointSigned():
+        case audit.CheckpointSigned():
             return replace(event, root=_root(raws[: event.size]).hex())
         case _:
             return event
 
 
-def _head(record: Record, digest: str) -> str:
+def _head(record: audit.Record, digest: str) -> str:
     return f"{record.writer}:{record.seq}:{digest}"
 
 
 def _root(raws: Sequence[bytes]) -> bytes:
-    return grow(EMPTY_FRONTIER, [leaf_hash(one) for one in raws]).frontier.root
+    return audit.grow(audit.EMPTY_FRONTIER, [audit.leaf_hash(one) for one in raws]).frontier.root

@@ -113,12 +113,9 @@ def is_hidden(environ: Path, uid: int) -> bool | None:
 def tell_broker(seen: Seen, keys: Path, own: int) -> Iterator[tuple[str, str, str, str]]:
     """Yield findings; `keys` is its key folder under this account, `own` this account."""
     if seen.trouble:
-        yield (
-            "bad",
-            "broker",
-            f"the broker is not seen: {seen.trouble}; nothing is minted, and nothing is revoked",
-            "it is started with `taskbound serve`, or by its service: see the daemon's log",
-        )
+        text = f"the broker is not seen: {seen.trouble}; nothing is minted, and nothing is revoked"
+        advice = "it is started with `taskbound serve`, or by its service: see the daemon's log"
+        yield "bad", "broker", text, advice
     elif seen.uid == own:
         text = _OWN + _HIDDEN[seen.hidden]  # 2
         yield "warn", "broker-account", text, "install it under an account of its own: see `deploy/README.md`"
@@ -135,15 +132,15 @@ def _key_directory(keys: Path) -> Iterator[tuple[str, str, str, str]]:
     except OSError:
         return  # it has another one, which only its own command line names
     closed = not mode & _OTHERS
-    yield (
-        "ok" if closed else "bad",
-        "broker-key",
-        f"the broker's key is in a directory of mode {mode:04o}, "
-        + ("which no other account can enter" if closed else "which other accounts can enter"),
+    text = f"the broker's key is in a directory of mode {mode:04o}, " + (
+        "which no other account can enter" if closed else "which other accounts can enter"
+    )
+    advice = (
         ""
         if closed
-        else f"close it with `chmod 700 {shown(str(keys))}`, after a look at who may have read it",
+        else f"close it with `chmod 700 {shown(str(keys))}`, after a look at who may have read it"
     )
+    yield "ok" if closed else "bad", "broker-key", text, advice
 
 
 def tell_targets(rows: Sequence[TargetRow], status: StatusReport) -> Iterator[tuple[str, str, str, str]]:
@@ -151,33 +148,27 @@ def tell_targets(rows: Sequence[TargetRow], status: StatusReport) -> Iterator[tu
     if status.brokers:
         yield "ok", "broker-connected", "a broker is connected to the daemon", ""
     else:
-        yield (
-            "bad",
-            "broker-connected",
-            f"no broker is connected to the daemon: nothing is minted, nor revoked ({waits} should be)",
-            "see the logs of the daemon and of the broker: whether it reads the database, and its version",
+        text = f"no broker is connected to the daemon: nothing is minted, nor revoked ({waits} should be)"
+        advice = (
+            "see the logs of the daemon and of the broker: whether it reads the database, and its version"
         )
+        yield "bad", "broker-connected", text, advice
     if status.doubted:
-        yield (
-            "bad",
-            "store-restored",
-            (
-                f"nothing is minted since {moment(status.doubted)}: {shown(status.doubt)} (epoch"
-                f" {status.epoch}); targets where something may be left: {status.doubted_targets}"
-            ),
-            "wait until nothing of before is left in any of them; the broker's log says what is in the way",
+        text = (
+            f"nothing is minted since {moment(status.doubted)}: {shown(status.doubt)} (epoch"
+            f" {status.epoch}); targets where something may be left: {status.doubted_targets}"
         )
+        advice = (
+            "wait until nothing of before is left in any of them; the broker's log says what is in the way"
+        )
+        yield "bad", "store-restored", text, advice
     age = status.oldest_revocation
     if status.overdue_credentials:
-        yield (
-            "bad",
-            "overdue",
-            (
-                f"{status.overdue_credentials} revocations are overdue, the oldest for {age} s: what is to be"
-                " revoked may still open its target"
-            ),
-            "see `taskbound credential overdue`",
+        text = (
+            f"{status.overdue_credentials} revocations are overdue, the oldest for {age} s: what is to be"
+            " revoked may still open its target"
         )
+        yield "bad", "overdue", text, "see `taskbound credential overdue`"
     for row in rows:
         name, why = shown(row.name), f": {shown(Words(row.trouble))}" if row.trouble else ""
         look = f"see `taskbound target show {name}`, and test it with `taskbound target test {name}`"
@@ -193,12 +184,10 @@ def tell_hosts(rows: Sequence[TargetRow], *, client_is_there: bool) -> Iterator[
     hosts = [row for row in rows if row.kind == OPENSSH]
     names = ", ".join(f"`{shown(row.name)}`" for row in hosts)
     if hosts and not client_is_there:
-        yield (
-            "bad",
-            "ssh-client",
-            f"there is no `ssh` here: the broker comes to no host, and mints and revokes nothing in {names}",
-            "install OpenSSH's client on this machine",
+        text = (
+            f"there is no `ssh` here: the broker comes to no host, and mints and revokes nothing in {names}"
         )
+        yield "bad", "ssh-client", text, "install OpenSSH's client on this machine"
 
 
 def _name(uid: int) -> str:
@@ -225,37 +214,23 @@ def look_at_egress(
         for one in row.secrets:
             if not one.filled and parse_slot(one.slot).source is None:
                 name = shown(row.spec.name)
-                yield (
-                    "warn",
-                    "empty-slot",
-                    f"server `{name}`: {shown(one.slot)} is empty, and so it is not started",
-                    f"fill it with `taskbound upstream secret {name} {shown(one.slot)}`",
-                )
+                text = f"server `{name}`: {shown(one.slot)} is empty, and so it is not started"
+                advice = f"fill it with `taskbound upstream secret {name} {shown(one.slot)}`"
+                yield "warn", "empty-slot", text, advice
 
 
 def _account(socket: Path | None) -> tuple[str, str, str, str]:
     try:
         owner = socket.stat().st_uid if socket is not None else -1
     except OSError as error:
-        return (
-            "bad",
-            "egress",
-            f"the egress is not seen: {error.strerror}; servers with secrets can't be used",
-            "it is started with `taskbound serve`, or by its service: see the daemon's log",
-        )
+        text = f"the egress is not seen: {error.strerror}; servers with secrets can't be used"
+        advice = "it is started with `taskbound serve`, or by its service: see the daemon's log"
+        return "bad", "egress", text, advice
     if owner == os.geteuid():
-        return (
-            "warn",
-            "egress-account",
-            _DOCTOR_EGRESS_OWN,
-            "install it under an account of its own: see `deploy/README.md` in Taskbound's source tree",
-        )
-    return (
-        "ok",
-        "egress-account",
-        f"the egress runs under the account of {_name(owner)}: yours reads neither its key nor a secret",
-        "",
-    )
+        advice = "install it under an account of its own: see `deploy/README.md` in Taskbound's source tree"
+        return "warn", "egress-account", _DOCTOR_EGRESS_OWN, advice
+    text = f"the egress runs under the account of {_name(owner)}: yours reads neither its key nor a secret"
+    return "ok", "egress-account", text, ""
 
 
 _NAME = "minted-slot"

@@ -17,7 +17,7 @@ import typer
 from taskbound.core.errors import TaskboundError
 from taskbound.surfaces.cli.doctor.broker import look_at_broker, look_at_egress, look_at_minted
 from taskbound.surfaces.cli.doctor.clients import look_at_clients
-from taskbound.surfaces.cli.doctor.findings import Finding, look_at_copies, look_at_variables
+from taskbound.surfaces.cli.doctor.findings import Finding, finding, look_at_copies, look_at_variables
 from taskbound.surfaces.cli.doctor.people import (
     look_at_people,
     look_at_stolen,
@@ -77,10 +77,8 @@ def doctor(session: Session) -> None:
         policy=status.policy if status is not None else None,
         findings=tuple(found),
     )
-    if session.screen.json:
-        session.screen.document(report)
-    else:
-        _show(session, report)
+    session.screen.report(report)
+    _show(session, report)
     if not report.healthy:
         raise typer.Exit(1)
 
@@ -174,132 +172,85 @@ def _socket(path: Path) -> Iterator[Finding]:
     try:
         seen, around = path.stat(), path.parent.stat()
     except OSError as error:
-        yield Finding(
-            about="boundary",
-            level="bad",
-            name="socket",
-            text=f"the daemon's socket `{shown(str(path))}` can't be seen: {error.strerror}",
-            advice="look with `id` whether you are in the group that may connect",
-        )
+        text = f"the daemon's socket `{shown(str(path))}` can't be seen: {error.strerror}"
+        advice = "look with `id` whether you are in the group that may connect"
+        yield finding("boundary", "bad", "socket", text, advice)
         return
     closed = around.st_uid in {0, seen.st_uid} and not around.st_mode & _WRITABLE
-    yield Finding(
-        about="boundary",
-        level="ok" if closed else "bad",
-        name="socket",
-        text=f"the daemon's socket belongs to {_account(seen.st_uid)}, mode {_mode(seen)}, in a folder of"
-        f" {_account(around.st_uid)}, mode {_mode(around)}",
-        advice="" if closed else f"another account could put a socket of its own there: {_DEPLOY}",
+    text = (
+        f"the daemon's socket belongs to {_account(seen.st_uid)}, mode {_mode(seen)}, in a folder of"
+        f" {_account(around.st_uid)}, mode {_mode(around)}"
     )
+    advice = "" if closed else f"another account could put a socket of its own there: {_DEPLOY}"
+    yield finding("boundary", "ok" if closed else "bad", "socket", text, advice)
 
 
 def _modes(home: Path) -> Iterator[Finding]:
     try:
         seen = home.stat()
     except OSError as error:
-        yield Finding(
-            about="boundary",
-            level="bad",
-            name="home",
-            text=f"there is no installation at `{shown(str(home))}`: {error.strerror}",
-            advice="make one with `taskbound init`",
-        )
+        text = f"there is no installation at `{shown(str(home))}`: {error.strerror}"
+        yield finding("boundary", "bad", "home", text, "make one with `taskbound init`")
         return
     if seen.st_uid != os.geteuid():
-        yield Finding(
-            about="boundary",
-            level="bad",
-            name="home",
-            text=f"the data directory is not yours: it belongs to {_account(seen.st_uid)}",
-            advice="name one of your own with `--home`, or leave it out for your usual one",
-        )
+        text = f"the data directory is not yours: it belongs to {_account(seen.st_uid)}"
+        advice = "name one of your own with `--home`, or leave it out for your usual one"
+        yield finding("boundary", "bad", "home", text, advice)
         return
     if seen.st_mode & _OTHERS:
-        yield Finding(
-            about="boundary",
-            level="bad",
-            name="home",
-            text=f"the data directory is open to others (mode {_mode(seen)})",
-            advice=f"close it with `chmod 700 {shown(str(home))}`, after a look at who may have been in it",
-        )
+        text = f"the data directory is open to others (mode {_mode(seen)})"
+        advice = f"close it with `chmod 700 {shown(str(home))}`, after a look at who may have been in it"
+        yield finding("boundary", "bad", "home", text, advice)
         return
-    yield Finding(
-        about="boundary",
-        level="ok",
-        name="home",
-        text="other accounts of this machine can't reach the keys, the database or the socket (mode 0700)",
-    )
+    text = "other accounts of this machine can't reach the keys, the database or the socket (mode 0700)"
+    yield finding("boundary", "ok", "home", text)
     for path in sorted(home.rglob("*")):
         try:
             inner = path.lstat()
         except OSError:
             continue
         if inner.st_uid != seen.st_uid or (inner.st_mode & _OTHERS and not stat.S_ISLNK(inner.st_mode)):
-            yield Finding(
-                about="boundary",
-                level="warn",
-                name="mode",
-                text=f"`{shown(str(path.relative_to(home)))}` is only kept by the directory around it"
-                f" (of {_account(inner.st_uid)}, mode {_mode(inner)})",
+            text = (
+                f"`{shown(str(path.relative_to(home)))}` is only kept by the directory around it (of"
+                f" {_account(inner.st_uid)}, mode {_mode(inner)})"
             )
+            yield finding("boundary", "warn", "mode", text)
 
 
 def _daemon(status: StatusReport, home: Path) -> Iterator[Finding]:
-    yield Finding(
-        about="daemon",
-        level="ok",
-        name="daemon",
-        text=f"answers: version {status.version}, process {status.pid}, since {moment(status.started)}",
-    )
+    text = f"answers: version {status.version}, process {status.pid}, since {moment(status.started)}"
+    yield finding("daemon", "ok", "daemon", text)
     yield from _accounts(status)
-    yield Finding(about="daemon", level="ok", name="store", text=status.store)
+    yield finding("daemon", "ok", "store", status.store)
     signer = status.signer == "reachable"
-    yield Finding(
-        about="daemon",
-        level="ok" if signer else "bad",
-        name="signer",
-        text="the signer is reachable"
+    text = (
+        "the signer is reachable"
         if signer
         else status.signer
         if status.signer.startswith("the signer ")
-        else f"the signer was not reached: {status.signer}",
-        advice=""
-        if signer
-        else f"see `{shown(str(home / 'log' / 'daemon.log'))}`, or what `taskbound serve` wrote",
+        else f"the signer was not reached: {status.signer}"
     )
+    advice = (
+        "" if signer else f"see `{shown(str(home / 'log' / 'daemon.log'))}`, or what `taskbound serve` wrote"
+    )
+    yield finding("daemon", "ok" if signer else "bad", "signer", text, advice)
     if status.undecided:
-        yield Finding(
-            about="daemon",
-            level="bad",
-            name="decisions",
-            text=f"every action is refused (log-unconfirmed): {status.undecided}",
-            advice="mend what keeps the signer from answering; decisions go on by themselves",
-        )
+        text = f"every action is refused (log-unconfirmed): {status.undecided}"
+        advice = "mend what keeps the signer from answering; decisions go on by themselves"
+        yield finding("daemon", "bad", "decisions", text, advice)
     if status.stopped:
-        yield Finding(
-            about="daemon",
-            level="warn",
-            name="stopped",
-            text="everything is stopped: nothing is permitted",
-            advice="lift it with `taskbound stop --lift`",
-        )
+        text = "everything is stopped: nothing is permitted"
+        yield finding("daemon", "warn", "stopped", text, "lift it with `taskbound stop --lift`")
     if status.reserve != "whole":
-        yield Finding(
-            about="daemon",
-            level="bad",
-            name="reserve",
-            text=f"the disk is full: the reserve is {status.reserve}; tasks can end, nothing is permitted",
-            advice="make room",
-        )
+        text = f"the disk is full: the reserve is {status.reserve}; tasks can end, nothing is permitted"
+        yield finding("daemon", "bad", "reserve", text, "make room")
     if status.learning_tasks:
-        yield Finding(
-            about="daemon",
-            level="warn",
-            name="learning",
-            text=f"{status.learning_tasks} of {status.running_tasks} running tasks are to learn from: broad,"
-            " and recorded to be made narrower",
-            advice="end them with `taskbound task end`, and go on with `taskbound scope suggest --task`",
+        text = (
+            f"{status.learning_tasks} of {status.running_tasks} running tasks are to learn from: broad,"
+            " and recorded to be made narrower"
         )
+        advice = "end them with `taskbound task end`, and go on with `taskbound scope suggest --task`"
+        yield finding("daemon", "warn", "learning", text, advice)
     yield _rules(status.policy)
     yield from _clock(status)
     yield from _audit(status)
@@ -308,7 +259,7 @@ def _daemon(status: StatusReport, home: Path) -> Iterator[Finding]:
 def _rules(policy: BundleInForce) -> Finding:
     if policy.trouble:
         text = f"nothing is decided: {policy.trouble}"
-        return Finding(about="policy", level="bad", name="bundle", text=text)
+        return finding("policy", "bad", "bundle", text)
     text = f"bundle {policy.digest}"
     if policy.author:
         text += f", proposed by `{shown(policy.author)}`"
@@ -316,7 +267,7 @@ def _rules(policy: BundleInForce) -> Finding:
         text += ", the rules that come with Taskbound"
     if policy.how:
         text += f"; {policy.how} by `{shown(policy.by)}` at {moment(policy.at)}"
-    return Finding(about="policy", level="ok", name="bundle", text=text)
+    return finding("policy", "ok", "bundle", text)
 
 
 def _accounts(status: StatusReport) -> Iterator[Finding]:
@@ -339,13 +290,11 @@ def _accounts(status: StatusReport) -> Iterator[Finding]:
             "run agents under an account of their own: see deploy/",
         )
     else:
-        yield Finding(
-            about="boundary",
-            level="ok",
-            name="own-account",
-            text=f"the daemon runs under the account of {_account(daemon)}, and you under that of"
-            f" {_account(os.geteuid())}",
+        text = (
+            f"the daemon runs under the account of {_account(daemon)}, and you under that of"
+            f" {_account(os.geteuid())}"
         )
+        yield finding("boundary", "ok", "own-account", text)
     if status.signer_uid in {-1, daemon, os.geteuid()}:
         yield _not(
             "signer-account",
@@ -356,13 +305,11 @@ def _accounts(status: StatusReport) -> Iterator[Finding]:
             "keep checkpoints where this account can't reach them; `taskbound audit verify --checkpoint`",
         )
     else:
-        yield Finding(
-            about="boundary",
-            level="ok",
-            name="signer-account",
-            text=f"the signer runs under the account of {_account(status.signer_uid)}: the daemon's can't"
-            " read its key",
+        text = (
+            f"the signer runs under the account of {_account(status.signer_uid)}: the daemon's can't"
+            " read its key"
         )
+        yield finding("boundary", "ok", "signer-account", text)
     yield _agent_keys(status)
     yield _not(
         "unproven-identity",
@@ -383,100 +330,67 @@ def _agent_keys(status: StatusReport) -> Finding:
             " it: their own processes can read them, and prove who they are without a run",
             f"run the signer under an account of its own: {_DEPLOY}",
         )
-    return Finding(
-        about="boundary",
-        level="ok",
-        name="agent-keys",
-        text=f"the keys of agents belong to the account of {_account(status.signer_uid)}, under which no"
-        " agent runs: a process of an agent can't read them",
+    text = (
+        f"the keys of agents belong to the account of {_account(status.signer_uid)}, under which no"
+        " agent runs: a process of an agent can't read them"
     )
+    return finding("boundary", "ok", "agent-keys", text)
 
 
 def _clock(status: StatusReport) -> Iterator[Finding]:
     now = time.time_ns() // 1000
     ahead = max(status.started, status.checkpoint_at) - now
     if ahead > _SECOND:
-        yield Finding(
-            about="daemon",
-            level="bad",
-            name="clock",
-            text=f"the clock is {ahead // _SECOND} s behind what is recorded: it was set back",
-            advice="set the clock right; until then time goes on from what is recorded",
-        )
+        text = f"the clock is {ahead // _SECOND} s behind what is recorded: it was set back"
+        advice = "set the clock right; until then time goes on from what is recorded"
+        yield finding("daemon", "bad", "clock", text, advice)
 
 
 def _audit(status: StatusReport) -> Iterator[Finding]:
     open_records = status.records - status.covered
     age = time.time_ns() // 1000 - status.checkpoint_at
     late = open_records > 0 and age > _STALE
-    yield Finding(
-        about="audit",
-        level="bad" if late else "ok",
-        name="checkpoint",
-        text=f"{status.covered} of {status.records} records are signed for, last at"
-        f" {moment(status.checkpoint_at)}",
-        advice="the signer does not keep up: see the daemon's log" if late else "",
+    text = (
+        f"{status.covered} of {status.records} records are signed for, last at {moment(status.checkpoint_at)}"
     )
+    advice = "the signer does not keep up: see the daemon's log" if late else ""
+    yield finding("audit", "bad" if late else "ok", "checkpoint", text, advice)
     if status.monitor_delivered_at:
         overdue = time.time_ns() // 1000 - status.monitor_delivered_at > _OVERDUE and open_records > 0
-        yield Finding(
-            about="audit",
-            level="bad" if overdue else "ok",
-            name="monitor",
-            text=f"a monitor was last brought a checkpoint at {moment(status.monitor_delivered_at)}",
-            advice="no new task starts while a monitor takes nothing: mend it" if overdue else "",
-        )
-    yield Finding(
-        about="audit",
-        level="warn",
-        name="witness",
-        text="no outside witness signs checkpoints: only a copy kept elsewhere shows a recomputed log",
-    )
+        text = f"a monitor was last brought a checkpoint at {moment(status.monitor_delivered_at)}"
+        advice = "no new task starts while a monitor takes nothing: mend it" if overdue else ""
+        yield finding("audit", "bad" if overdue else "ok", "monitor", text, advice)
+    text = "no outside witness signs checkpoints: only a copy kept elsewhere shows a recomputed log"
+    yield finding("audit", "warn", "witness", text)
 
 
 def _agents(agents: Sequence[AgentDetail]) -> Iterator[Finding]:
     for agent in agents:
         lacks = f"; {'; '.join(agent.lacks)}" if agent.lacks else ""
         active = agent.state == "active" and not agent.lacks
-        yield Finding(
-            about="agents",
-            level="ok" if active else "warn",
-            name="agent",
-            text=f"agent `{shown(agent.name)}` is {shown(agent.state)}{Words(lacks)}",
-            advice="" if active else f"see `taskbound agent show {shown(agent.name)}`",
-        )
+        text = f"agent `{shown(agent.name)}` is {shown(agent.state)}{Words(lacks)}"
+        advice = "" if active else f"see `taskbound agent show {shown(agent.name)}`"
+        yield finding("agents", "ok" if active else "warn", "agent", text, advice)
         if agent.risk != "low":
-            yield Finding(
-                about="agents",
-                level="warn",
-                name="agent-risk",
-                text=f"agent `{shown(agent.name)}` is of {agent.risk} risk, says `{shown(agent.risk_by)}`",
-                advice="lower it with `taskbound agent risk` when that is over",
-            )
+            text = f"agent `{shown(agent.name)}` is of {agent.risk} risk, says `{shown(agent.risk_by)}`"
+            advice = "lower it with `taskbound agent risk` when that is over"
+            yield finding("agents", "warn", "agent-risk", text, advice)
 
 
 def _servers(rows: Sequence[UpstreamRow]) -> Iterator[Finding]:
     for row in rows:
         if row.changed:
-            yield Finding(
-                about="agents",
-                level="warn",
-                name="tool-changed",
-                text=f"server `{shown(row.spec.name)}`: {row.changed} of {row.tools} tools are not as pinned",
-                advice="see `taskbound tool list` and `taskbound tool diff`",
-            )
+            text = f"server `{shown(row.spec.name)}`: {row.changed} of {row.tools} tools are not as pinned"
+            advice = "see `taskbound tool list` and `taskbound tool diff`"
+            yield finding("agents", "warn", "tool-changed", text, advice)
         if row.spec.environment:
             names = ", ".join(shown(name) for name, _ in row.spec.environment)
-            yield Finding(
-                about="agents",
-                level="warn",
-                name="stored-variables",
-                text=f"server `{shown(row.spec.name)}`: the values of {names} are stored in the database",
-            )
+            text = f"server `{shown(row.spec.name)}`: the values of {names} are stored in the database"
+            yield finding("agents", "warn", "stored-variables", text)
 
 
 def _not(name: str, text: str, advice: str = "") -> Finding:
-    return Finding(about="boundary", level="warn", name=name, text=text, advice=advice)
+    return finding("boundary", "warn", name, text, advice)
 
 
 def _account(uid: int) -> str:

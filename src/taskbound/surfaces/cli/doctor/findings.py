@@ -32,15 +32,15 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     """The line in that file, from 1; 0 where it is about the whole file or none."""
 
 
+def finding(about: str, level: str, name: str, text: str, advice: str = "") -> Finding:
+    """Returns a finding that names no file."""
+    return Finding(about=about, level=level, name=name, text=text, advice=advice)
+
+
 def look_at_variables(names: Iterable[str]) -> Iterator[Finding]:
     for name in names:
-        yield Finding(
-            about="daemon",
-            level="warn",
-            name="variable",
-            text=f"`{shown(name)}` is set, and is no setting: nothing reads it",
-            advice="see docs/reference/settings.md",
-        )
+        text = f"`{shown(name)}` is set, and is no setting: nothing reads it"
+        yield finding("daemon", "warn", "variable", text, "see docs/reference/settings.md")
 
 
 _HOUR: Final = 3600 * 1_000_000
@@ -53,24 +53,22 @@ def look_at_copies(known: Copies, now: int) -> Iterator[Finding]:
     """Yield findings about an unfinished restore and the newest backup; `now` is in microseconds."""
     if known.unfinished:
         again = "run `taskbound db restore` again with the same file: it goes on where it ended"
-        yield _found("bad", "restore", f"{shown(known.unfinished)}: no daemon starts", again)
+        yield finding("copies", "bad", "restore", f"{shown(known.unfinished)}: no daemon starts", again)
     if known.trouble:
-        yield _found("warn", "copy", shown(known.trouble), _MAKE)
+        yield finding("copies", "warn", "copy", shown(known.trouble), _MAKE)
     elif not known.path:
-        yield _found("warn", "copy", "no copy of the store is known here", _MAKE)
+        yield finding("copies", "warn", "copy", "no copy of the store is known here", _MAKE)
     elif not known.there:
         gone = f"the newest copy, {_age(known, now)} old, is not at `{shown(known.path)}` any more"
-        yield _found("warn", "copy", gone, f"where it was moved, it may be well there; else {_MAKE}")
+        yield finding(
+            "copies", "warn", "copy", gone, f"where it was moved, it may be well there; else {_MAKE}"
+        )
     else:
         old = now - known.made > _OLD
         text = f"the newest copy is {_age(known, now)} old: `{shown(known.path)}`"
-        yield _found("warn" if old else "ok", "copy", text, _MAKE if old else "")
+        yield finding("copies", "warn" if old else "ok", "copy", text, _MAKE if old else "")
 
 
 def _age(known: Copies, now: int) -> str:
     age = max(0, now - known.made)
     return f"{age // _DAY} days" if age >= 2 * _DAY else f"{age // _HOUR} hours"
-
-
-def _found(level: str, name: str, text: str, advice: str) -> Finding:
-    return Finding(about="copies", level=level, name=name, text=text, advice=advice)

@@ -8,15 +8,8 @@ from typing import TYPE_CHECKING, Final
 from taskbound.core.clock import days, hours
 from taskbound.core.token.values import LONGEST
 from taskbound.surfaces.cli.screen import moment, shown
+from taskbound.wire import identity as wire
 from taskbound.wire.authorization import AdmissionRow, AdmissionRows, ListAdmissions
-from taskbound.wire.identity import (
-    GroupRows,
-    ListGroups,
-    ListPersonKeys,
-    ListPersons,
-    PersonKeyRows,
-    PersonRows,
-)
 from taskbound.wire.token import ListTokenKeys, TokenKeyRow, TokenKeyRows
 from taskbound.wire.workload import IdentityIssuerRows, ListIdentityIssuers, ListTrusts, TrustRows
 
@@ -59,8 +52,10 @@ _KEPT: Final = {
 
 
 def look_at_people(client: Client) -> Iterator[tuple[str, str, str, str]]:
-    persons = [one for one in client.ask(ListPersons(), PersonRows).rows if one.state == "present"]
-    groups = {one.name for one in client.ask(ListGroups(), GroupRows).rows if one.grantable != "nothing"}
+    persons = [one for one in client.ask(wire.ListPersons(), wire.PersonRows).rows if one.state == "present"]
+    groups = {
+        one.name for one in client.ask(wire.ListGroups(), wire.GroupRows).rows if one.grantable != "nothing"
+    }
     able = [one for one in persons if one.grantable != "nothing" or groups.intersection(one.groups)]
     if not persons:
         return
@@ -68,24 +63,16 @@ def look_at_people(client: Client) -> Iterator[tuple[str, str, str, str]]:
     if able:
         yield "ok", "grantable", f"{len(able)} of {len(persons)} people may grant something: {names}", ""
     else:
-        yield (
-            "warn",
-            "grantable",
-            "no person may grant anything, so no task starts",
-            "say who may what with `taskbound person grantable`",
-        )
-    yield from _keys(client.ask(ListPersonKeys(), PersonKeyRows))
+        text = "no person may grant anything, so no task starts"
+        yield "warn", "grantable", text, "say who may what with `taskbound person grantable`"
+    yield from _keys(client.ask(wire.ListPersonKeys(), wire.PersonKeyRows))
     yield from _issuers(client)
 
 
-def _keys(found: PersonKeyRows) -> Iterator[tuple[str, str, str, str]]:
+def _keys(found: wire.PersonKeyRows) -> Iterator[tuple[str, str, str, str]]:
     if found.demo:
-        yield (
-            "warn",
-            "demo",
-            "this namespace is for trying out (demo): its keys need no protection and no cooling",
-            "end it with `taskbound person demo end`, or work in another namespace",
-        )
+        text = "this namespace is for trying out (demo): its keys need no protection and no cooling"
+        yield "warn", "demo", text, "end it with `taskbound person demo end`, or work in another namespace"
     signing = sorted({shown(one.person) for one in found.rows if one.counts})
     yield (
         ("ok", "signing", f"{len(signing)} people can sign: {', '.join(signing)}", "")
@@ -102,12 +89,8 @@ def _keys(found: PersonKeyRows) -> Iterator[tuple[str, str, str, str]]:
             continue
         level, words, advice = _KEPT[one.custody]
         level = "warn" if found.demo and level == "bad" else level
-        yield (
-            level,
-            f"key-{one.custody}",
-            f"key {shown(one.fingerprint)} of {shown(one.person)} {words}",
-            advice,
-        )
+        text = f"key {shown(one.fingerprint)} of {shown(one.person)} {words}"
+        yield level, f"key-{one.custody}", text, advice
 
 
 def _issuers(client: Client) -> Iterator[tuple[str, str, str, str]]:
@@ -117,12 +100,8 @@ def _issuers(client: Client) -> Iterator[tuple[str, str, str, str]]:
     looked = client.ask(ListIdentityIssuers(look=True), IdentityIssuerRows, patience=_WAITS).rows
     for one in (each for each in looked if each.use == "people"):
         if one.trouble:
-            yield (
-                "bad",
-                "sign-in",
-                f"no person can sign in at {shown(one.name)} now: {shown(one.trouble)}",
-                "mend that, or see docs/guides/sign-in.md",
-            )
+            text = f"no person can sign in at {shown(one.name)} now: {shown(one.trouble)}"
+            yield "bad", "sign-in", text, "mend that, or see docs/guides/sign-in.md"
         else:
             proven = "a client secret" if one.secret_file else "PKCE alone"
             yield "ok", "sign-in", f"people sign in at {shown(one.name)}, with {proven}", ""
@@ -160,12 +139,7 @@ def tell_token_keys(rows: Sequence[TokenKeyRow], now: int) -> Iterator[tuple[str
     age = now - (current.used or current.made)
     text = f"the key that signs tokens has done so for {max(age, 0) // hours(1)} hours"
     if age > _OLD:
-        yield (
-            "warn",
-            "token-key",
-            text,
-            "see the signer's log, or `taskbound token key rotate`",
-        )
+        yield "warn", "token-key", text, "see the signer's log, or `taskbound token key rotate`"
     elif "next" not in states:
         yield "warn", "token-key", f"{text}, and none is ready to follow it", "see the signer's log"
     else:
@@ -221,12 +195,8 @@ def look_at_trusts(client: Client) -> Iterator[tuple[str, str, str, str]]:
             advice = "mend its source; until then no workload of it is proven"
             yield "bad", "trust", f"{text}; it is stale, and nothing of it counts", advice
         elif not one.x509 + one.jwt:
-            yield (
-                "warn",
-                "trust",
-                f"{text}; nothing of it counts",
-                "ask its operator whether it was withdrawn",
-            )
+            text = f"{text}; nothing of it counts"
+            yield "warn", "trust", text, "ask its operator whether it was withdrawn"
         elif one.trouble:
             yield "warn", "trust", text, "mend its source before the bundle is stale"
         else:

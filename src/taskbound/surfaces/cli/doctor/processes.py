@@ -17,12 +17,13 @@ from urllib.parse import urlsplit
 
 from taskbound.core.dataclass import dataclass
 from taskbound.surfaces.cli.doctor.clients import starts
-from taskbound.surfaces.cli.doctor.findings import Finding
+from taskbound.surfaces.cli.doctor.findings import finding
 from taskbound.surfaces.cli.screen import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from taskbound.surfaces.cli.doctor.findings import Finding
     from taskbound.wire.tool import ServerSpec
 
 
@@ -66,9 +67,11 @@ def look_at_processes(pinned: Sequence[ServerSpec]) -> Iterator[Finding]:
     far = [one.name for one in pinned if one.url and not _is_near(one)]
     if far:
         names = ", ".join(f"`{shown(one)}`" for one in far)
-        yield _finding("warn", "not-seen", f"who else speaks to {names} can't be seen from this machine")
+        yield finding(
+            "processes", "warn", "not-seen", f"who else speaks to {names} can't be seen from this machine"
+        )
     if not (_PROC / "self/stat").exists():
-        yield _finding("warn", "not-looked", "what runs is looked at on Linux only")
+        yield finding("processes", "warn", "not-looked", "what runs is looked at on Linux only")
         return
     running = {one.pid: one for one in _processes()}
     started = [one for one in pinned if not one.url]
@@ -84,16 +87,16 @@ def look_at_processes(pinned: Sequence[ServerSpec]) -> Iterator[Finding]:
             yield from _reached(spec, sockets, running)
 
 
-def _finding(level: str, name: str, text: str, advice: str = "") -> Finding:
-    return Finding(about="processes", level=level, name=name, text=text, advice=advice)
-
-
 def _direct(one: _Process, spec: ServerSpec, running: Mapping[int, _Process]) -> Finding:
     parent = running.get(one.parent)
     by = f"process {one.parent}" + (f" (`{shown(parent.name)}`)" if parent is not None else "")
     text = f"process {one.pid} runs what is pinned as `{shown(spec.name)}`, beneath {by} and no gateway"
-    return _finding(
-        "bad", "started-directly", text, f"see who started it (`ps -fp {one.parent}`), and end it there"
+    return finding(
+        "processes",
+        "bad",
+        "started-directly",
+        text,
+        f"see who started it (`ps -fp {one.parent}`), and end it there",
     )
 
 
@@ -112,14 +115,14 @@ def _reached(
     if spec.slots:
         text += "; whether it takes a call without its secret can't be seen from here"
         advice = "make sure that it refuses clients without its secret, and that no other client has it"
-    yield _finding("warn", "reachable", text, advice)
+    yield finding("processes", "warn", "reachable", text, advice)
     inodes = {one.inode for one in sockets if one.remote == port and one.state == _CONNECTED}
     for pid, one in running.items():
         if inodes & _inodes(pid) and not _is_ours(pid, running):
             what = f"process {pid} (`{shown(one.name)}`), beneath no gateway,"
             text = f"{what} is connected to `{shown(spec.name)}`"
             advice = f"see what it is (`ps -fp {pid}`), and have it use the gateway"
-            yield _finding("bad", "connected-directly", text, advice)
+            yield finding("processes", "bad", "connected-directly", text, advice)
 
 
 def _is_near(spec: ServerSpec) -> bool:

@@ -46,18 +46,9 @@ from taskbound.surfaces.cli.screen import Words, shown
 from taskbound.surfaces.cli.server.secret import fill_slots
 from taskbound.surfaces.cli.server.tool_file import name_ready
 from taskbound.surfaces.cli.server.upstream import add_probed
-from taskbound.surfaces.cli.session import Session, command
+from taskbound.surfaces.cli.session import Session, command, option
+from taskbound.wire import identity as wire
 from taskbound.wire.connection import BeginInit, Done
-from taskbound.wire.identity import (
-    AgentDetail,
-    AgentRows,
-    ListAgents,
-    ListPersons,
-    PersonRows,
-    RegisterAgent,
-    RegisterPerson,
-    ShowAgent,
-)
 from taskbound.wire.task import ListTemplates, SaveTemplate, TemplateRows
 from taskbound.wire.tool import ListUpstreams, UpstreamRows
 
@@ -157,32 +148,24 @@ def add_init(app: typer.Typer) -> None:
 
 
 ConfigOption = Annotated[
-    list[str] | None,
-    typer.Option("--config", metavar="FILE", help="A further configuration to look at. Repeatable."),
+    list[str] | None, option("--config FILE", "A further configuration to look at. Repeatable.")
 ]
-ServerOption = Annotated[
-    list[str] | None, typer.Option("--server", help="Gate this server, and no other. Repeatable.")
-]
+ServerOption = Annotated[list[str] | None, option("--server", "Gate this server, and no other. Repeatable.")]
 ToolOption = Annotated[
-    list[str] | None,
-    typer.Option("--tool", metavar="SERVER__TOOL", help="Allow this tool, and no other. Repeatable."),
+    list[str] | None, option("--tool SERVER__TOOL", "Allow this tool, and no other. Repeatable.")
 ]
 RootOption = Annotated[
-    list[str] | None,
-    typer.Option("--root", metavar="DIR", help="Allow paths below it, and no others. Repeatable."),
+    list[str] | None, option("--root DIR", "Allow paths below it, and no others. Repeatable.")
 ]
 TemplateOption = Annotated[
-    str, typer.Option("--template", help="What the template is called; else `default`, if that is free.")
+    str, option("--template", "What the template is called; else `default`, if that is free.")
 ]
 MonitorOption = Annotated[
-    str, typer.Option("--monitor", help="Where news of the agent goes: file:/PATH or exec:/PROGRAM.")
+    str, option("--monitor", "Where news of the agent goes: file:/PATH or exec:/PROGRAM.")
 ]
-DryRunOption = Annotated[
-    bool, typer.Option("--dry-run", help="Show what would be done, and do nothing of it.")
-]
+DryRunOption = Annotated[bool, option("--dry-run", "Show what would be done, and do nothing of it.")]
 ForgetOption = Annotated[
-    bool,
-    typer.Option("--forget", help="Take the kept originals of the configurations away, secrets and all."),
+    bool, option("--forget", "Take the kept originals of the configurations away, secrets and all.")
 ]
 
 
@@ -193,13 +176,13 @@ def init(
     server: ServerOption = None,
     tool: ToolOption = None,
     root: RootOption = None,
-    no_root: Annotated[bool, typer.Option("--no-root", help="Leave paths free.")] = False,
-    agent: Annotated[str, typer.Option("--agent", help="What the agent is called.")] = "",
+    no_root: Annotated[bool, option("--no-root", "Leave paths free.")] = False,
+    agent: Annotated[str, option("--agent", "What the agent is called.")] = "",
     template: TemplateOption = "",
-    length: Annotated[str, typer.Option("--for", metavar="TIME", help="How long its tasks run.")] = "8h",
+    length: Annotated[str, option("--for TIME", "How long its tasks run.")] = "8h",
     monitor: MonitorOption = "",
     dry_run: DryRunOption = False,
-    undo_it: Annotated[bool, typer.Option("--undo", help="Put the configurations back.")] = False,
+    undo_it: Annotated[bool, option("--undo", "Put the configurations back.")] = False,
     forget_it: ForgetOption = False,
 ) -> None:
     """Gate the MCP servers of your clients: choose servers, tools and directories.
@@ -262,7 +245,7 @@ def _carry_out(
 
 
 def _require_same(session: Session, choice: Choice, scope: Scope) -> None:
-    for agent in session.ask(ListAgents(), AgentRows).rows:
+    for agent in session.ask(wire.ListAgents(), wire.AgentRows).rows:
         if agent.name == choice.agent and bytes(agent.ceiling) != scope.canonical:
             raise OtherCeilingError(f"agent `{agent.name}` is known, and can never pass another scope")
     for template in session.ask(ListTemplates(), TemplateRows).rows:
@@ -344,13 +327,13 @@ def _set_up(session: Session, choice: Choice, scope: Scope, *, monitor: str, sec
             added.append(probed.spec)
     name_ready(session, added)
     _seal_secrets(session, choice)
-    known = {one.name for one in session.ask(ListAgents(), AgentRows).rows}
+    known = {one.name for one in session.ask(wire.ListAgents(), wire.AgentRows).rows}
     if choice.agent not in known:
         folder = session.place.home / "monitor"
         if not monitor:
             folder.mkdir(mode=0o700, exist_ok=True)
         session.ask(
-            RegisterAgent(
+            wire.RegisterAgent(
                 name=choice.agent,
                 owner=person,
                 approvers=(person,),
@@ -383,16 +366,16 @@ def _seal_secrets(session: Session, choice: Choice) -> None:
 
 
 def _person(session: Session) -> str:
-    for one in session.ask(ListPersons(), PersonRows).rows:
+    for one in session.ask(wire.ListPersons(), wire.PersonRows).rows:
         if one.uid == os.getuid() and one.state == "present":
             return one.name
     name = _SLUG.sub("-", getpass.getuser().lower()).strip("-") or f"uid-{os.getuid()}"
-    session.ask(RegisterPerson(name=name, uid=os.getuid()), Done)
+    session.ask(wire.RegisterPerson(name=name, uid=os.getuid()), Done)
     return name
 
 
 def _activate(session: Session, name: str) -> str:
-    agent = session.ask(ShowAgent(name=name), AgentDetail)
+    agent = session.ask(wire.ShowAgent(name=name), wire.AgentDetail)
     if agent.state == "active":
         return agent.state
     if not agent.acknowledged:
@@ -426,7 +409,7 @@ def _report(
     state: str,
     usual: bool,
 ) -> None:
-    agent = session.ask(ShowAgent(name=choice.agent), AgentDetail)
+    agent = session.ask(wire.ShowAgent(name=choice.agent), wire.AgentDetail)
     stays = {one.path for one in applied.left}
     choice.bypassing += [
         bypassing(one, "its configuration could not be rewritten")

@@ -29,15 +29,9 @@ from taskbound.core.scope import parse_scope
 from taskbound.core.tool import Effect, ToolDefinition, parse_definitions
 from taskbound.surfaces.cli.screen import shown
 from taskbound.surfaces.cli.server.upstream import parse_variables, show_tools
-from taskbound.surfaces.cli.session import Session, command
+from taskbound.surfaces.cli.session import Session, argument, command, option
+from taskbound.wire import identity as wire
 from taskbound.wire.connection import Done, Status, StatusReport
-from taskbound.wire.identity import (
-    AcknowledgeMonitor,
-    ActivateAgent,
-    RegisterAgent,
-    RegisterPerson,
-    TestMonitor,
-)
 from taskbound.wire.task import EndTask, StartTask, TaskDetail
 from taskbound.wire.tool import AddUpstream
 
@@ -86,12 +80,10 @@ def add_try(app: typer.Typer) -> None:
 
 def try_server(
     session: Session,
-    words: Annotated[list[str], typer.Argument(metavar="COMMAND...", help="The server's command line.")],
+    words: Annotated[list[str], argument("COMMAND...", "The server's command line.")],
     *,
-    env: Annotated[
-        list[str] | None, typer.Option("--env", metavar="NAME=VALUE", help="Give it this variable.")
-    ] = None,
-    cwd: Annotated[str, typer.Option("--cwd", metavar="DIR", help="Run it there.")] = "",
+    env: Annotated[list[str] | None, option("--env NAME=VALUE", "Give it this variable.")] = None,
+    cwd: Annotated[str, option("--cwd DIR", "Run it there.")] = "",
 ) -> None:
     """Try a server: its tools, what a read-only agent sees of them, and how a refusal looks.
 
@@ -113,9 +105,7 @@ def try_server(
         report = _in_a_fresh_home(session, replace(session.place, home=home, autostart=True), probed, tools)
     finally:
         shutil.rmtree(home, ignore_errors=True)
-    if screen.json:
-        screen.document(report)
-        return
+    screen.report(report)
     screen.line()
     screen.heading("An agent whose task may only read sees")
     for name in report.listed:
@@ -156,11 +146,11 @@ def _prepare(
     read = [name for name, one in zip(names, tools, strict=True) if one.effect is Effect.READ]
     allowed = read or names[:1]
     others = [name for name in names if name not in allowed]
-    client.ask(RegisterPerson(name=_PERSON, uid=os.getuid()), Done)
+    client.ask(wire.RegisterPerson(name=_PERSON, uid=os.getuid()), Done)
     raws = tuple(msgspec.Raw(one) for one in probed.definitions)
     client.ask(AddUpstream(spec=probed.spec, definitions=raws), Done)
     client.ask(
-        RegisterAgent(
+        wire.RegisterAgent(
             name=_AGENT,
             owner=_PERSON,
             approvers=(_PERSON,),
@@ -169,9 +159,9 @@ def _prepare(
         ),
         Done,
     )
-    client.ask(TestMonitor(name=_AGENT), Done, patience=15.0)
-    client.ask(AcknowledgeMonitor(name=_AGENT, code=_code_in(monitor)), Done)  # 3.
-    client.ask(ActivateAgent(name=_AGENT), Done)
+    client.ask(wire.TestMonitor(name=_AGENT), Done, patience=15.0)
+    client.ask(wire.AcknowledgeMonitor(name=_AGENT, code=_code_in(monitor)), Done)  # 3.
+    client.ask(wire.ActivateAgent(name=_AGENT), Done)
     started = client.ask(
         StartTask(
             agent=_AGENT,

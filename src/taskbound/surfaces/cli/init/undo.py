@@ -59,8 +59,7 @@ def put_back(session: Session) -> None:
         session.require_outside(UndoInit())  # a daemon that is started just now knows no gateway yet
         session.ask(UndoInit(), Done)  # 2
     done = undo(session.place.home, session.confirm)
-    if session.screen.json:
-        session.screen.document(UndoReport(restored=done.restored, left=files_left(done.left)))
+    session.screen.report(UndoReport(restored=done.restored, left=files_left(done.left)))
     for one in done.restored:
         session.screen.line(f"{shown(one.path)}: {one.how}")
     if done.restored:

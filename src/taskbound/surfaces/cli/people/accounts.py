@@ -2,42 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-import typer
+from typing import Annotated, Final
 
 from taskbound.surfaces.cli.people.grants import PersonArgument as leaving_PersonArgument
 from taskbound.surfaces.cli.people.identity import NameArgument, agents, people
-from taskbound.surfaces.cli.screen import moment, shown
-from taskbound.surfaces.cli.session import Session, command, group
+from taskbound.surfaces.cli.screen import Table, moment, shown
+from taskbound.surfaces.cli.session import Session, argument, command, group, option
+from taskbound.wire import identity as wire
 from taskbound.wire.connection import Done
-from taskbound.wire.identity import (
-    AccountRows,
-    EndSession,
-    LeavePerson,
-    LinkAccount,
-    LinkPersons,
-    ListAccounts,
-    ListSessions,
-    ReturnPerson,
-    SessionRows,
-    SetAnswering,
-    UnlinkAccount,
-)
 
 accounts = group("account", "People's accounts at issuers, with which they sign in.")
 sessions = group("session", "Who is signed in with a browser.")
 people.add_typer(accounts)
 people.add_typer(sessions)
 
-PersonArgument = Annotated[str, typer.Argument(metavar="PERSON", help="Whose it is.", show_default=False)]
-IssuerOption = Annotated[
-    str, typer.Option("--issuer", help="The issuer's short name (`taskbound agent issuer list`).")
-]
-SubjectOption = Annotated[
-    str, typer.Option("--subject", help="The `sub` that the issuer gives, to the letter.")
-]
-OfOption = Annotated[str, typer.Argument(metavar="[PERSON]", help="Theirs alone.", show_default=False)]
+PersonArgument = Annotated[str, argument("PERSON", "Whose it is.")]
+IssuerOption = Annotated[str, option("--issuer", "The issuer's short name (`taskbound agent issuer list`).")]
+SubjectOption = Annotated[str, option("--subject", "The `sub` that the issuer gives, to the letter.")]
+OfOption = Annotated[str, argument("[PERSON]", "Theirs alone.")]
 
 
 @command(
@@ -50,19 +32,21 @@ def link(session: Session, person: PersonArgument, issuer: IssuerOption, subject
 
     Anyone who controls that account then acts as this person.
     """
-    session.ask(LinkAccount(person=person, issuer=issuer, subject=subject), Done)
+    session.ask(wire.LinkAccount(person=person, issuer=issuer, subject=subject), Done)
     session.done(Done(), f"{shown(subject)} of {shown(issuer)} is {shown(person)}")
+
+
+_ROWS: Final = Table[wire.AccountRow](
+    ("PERSON", "ISSUER", "SUBJECT", "LINKED", "BY"),
+    lambda one: (one.person, one.issuer, one.subject, moment(one.linked), one.by),
+    "no accounts; link one with `taskbound person account link`",
+)
 
 
 @command(accounts, "list", examples="taskbound person account list alice")
 def list_all(session: Session, person: OfOption = "") -> None:
     """List the accounts that are linked to persons."""
-    found = session.show(ListAccounts(person=person), AccountRows)
-    session.screen.table(
-        ("PERSON", "ISSUER", "SUBJECT", "LINKED", "BY"),
-        [(one.person, one.issuer, one.subject, moment(one.linked), one.by) for one in found.rows],
-        "no accounts; link one with `taskbound person account link`",
-    )
+    _ROWS.print(session.screen, session.show(wire.ListAccounts(person=person), wire.AccountRows).rows)
 
 
 @command(
@@ -74,22 +58,21 @@ def list_all(session: Session, person: OfOption = "") -> None:
 def unlink(session: Session, person: PersonArgument, issuer: IssuerOption, subject: SubjectOption) -> None:
     """Unlink an account and end its sessions; the person or the owner of the data directory may."""
     session.confirm(f"Unlink {shown(subject)} of {shown(issuer)}? Its browser sessions end.")
-    session.ask(UnlinkAccount(person=person, issuer=issuer, subject=subject), Done)
+    session.ask(wire.UnlinkAccount(person=person, issuer=issuer, subject=subject), Done)
     session.done(Done(), f"{shown(subject)} of {shown(issuer)} is {shown(person)} no more")
+
+
+_SESSIONS: Final = Table[wire.SessionRow](
+    ("SESSION", "PERSON", "ISSUER", "SUBJECT", "SINCE", "UNTIL"),
+    lambda one: (one.session, one.person, one.issuer, one.subject, moment(one.began), moment(one.until)),
+    "no browser sessions",
+)
 
 
 @command(sessions, "list", examples="taskbound person session list alice")
 def list_sessions(session: Session, person: OfOption = "") -> None:
     """List the browser sessions."""
-    found = session.show(ListSessions(person=person), SessionRows)
-    session.screen.table(
-        ("SESSION", "PERSON", "ISSUER", "SUBJECT", "SINCE", "UNTIL"),
-        [
-            (one.session, one.person, one.issuer, one.subject, moment(one.began), moment(one.until))
-            for one in found.rows
-        ],
-        "no browser sessions",
-    )
+    _SESSIONS.print(session.screen, session.show(wire.ListSessions(person=person), wire.SessionRows).rows)
 
 
 @command(
@@ -100,24 +83,22 @@ def list_sessions(session: Session, person: OfOption = "") -> None:
 )
 def end(
     session: Session,
-    name: Annotated[str, typer.Argument(metavar="SESSION", help="As `list` shows it.", show_default=False)],
+    name: Annotated[str, argument("SESSION", "As `list` shows it.")],
 ) -> None:
     """End a browser session; its person or the owner of the data directory may."""
     session.confirm(f"End {shown(name)}? The person has to sign in again in that browser.")
-    session.ask(EndSession(session=name), Done)
+    session.ask(wire.EndSession(session=name), Done)
     session.done(Done(), f"{shown(name)} has ended")
 
 
-OtherArgument = Annotated[
-    str, typer.Argument(metavar="OTHER", help="The other person's name.", show_default=False)
-]
+OtherArgument = Annotated[str, argument("OTHER", "The other person's name.")]
 
 
 @command(people, "gone", asks=True, examples="taskbound person gone bob --reason 'left the company'")
 def gone(
     session: Session,
     name: leaving_PersonArgument,
-    reason: Annotated[str, typer.Option("--reason", help="Why; it is recorded.")] = "",
+    reason: Annotated[str, option("--reason", "Why; it is recorded.")] = "",
 ) -> None:
     """Record that a person has left: withdraw their keys, and stop what depends on them at once.
 
@@ -125,26 +106,26 @@ def gone(
     tasks that they requested, are paused. The agents' monitors are notified.
     """
     session.confirm(f"Has {shown(name)} left? Their keys are withdrawn for good.")
-    session.act(LeavePerson(name=name, reason=reason), f"{shown(name)} has left", patience=15.0)
+    session.act(wire.LeavePerson(name=name, reason=reason), f"{shown(name)} has left", patience=15.0)
 
 
 @command(people, "back", examples="taskbound person back bob")
 def back(session: Session, name: leaving_PersonArgument) -> None:
     """Record that a person is back, without keys and groups; only the owner of the data directory may."""
-    session.act(ReturnPerson(name=name), f"{shown(name)} is back")
+    session.act(wire.ReturnPerson(name=name), f"{shown(name)} is back")
 
 
 @command(people, "link", examples="taskbound person link bob bob-admin")
 def link_persons(session: Session, name: leaving_PersonArgument, other: OtherArgument) -> None:
     """Link two persons as one human, who counts once; only the owner of the data directory may."""
-    ask = LinkPersons(one=name, other=other, linked=True)
+    ask = wire.LinkPersons(one=name, other=other, linked=True)
     session.act(ask, f"{shown(name)} and {shown(other)} are one human")
 
 
 @command(people, "part", examples="taskbound person part bob robert")
 def part(session: Session, name: leaving_PersonArgument, other: OtherArgument) -> None:
     """Undo the link between two persons; only the owner of the data directory may."""
-    ask = LinkPersons(one=name, other=other, linked=False)
+    ask = wire.LinkPersons(one=name, other=other, linked=False)
     session.act(ask, f"{shown(name)} and {shown(other)} are two humans")
 
 
@@ -153,9 +134,9 @@ def answering(
     session: Session,
     name: NameArgument,
     *,
-    owner: Annotated[str, typer.Option("--owner", help="The person who answers for it.")],
-    approver: Annotated[list[str], typer.Option("--approver", help="A person who may approve. Repeatable.")],
+    owner: Annotated[str, option("--owner", "The person who answers for it.")],
+    approver: Annotated[list[str], option("--approver", "A person who may approve. Repeatable.")],
 ) -> None:
     """Set an agent's owner and approvers; its owner may, or the data directory's owner if that one left."""
-    ask = SetAnswering(name=name, owner=owner, approvers=tuple(approver))
+    ask = wire.SetAnswering(name=name, owner=owner, approvers=tuple(approver))
     session.act(ask, f"{shown(owner)} answers for {shown(name)}")

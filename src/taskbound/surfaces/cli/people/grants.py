@@ -2,27 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import msgspec
-import typer
 
 from taskbound.surfaces.cli.people.identity import people
 from taskbound.surfaces.cli.reading import BadInputError, read_scope
-from taskbound.surfaces.cli.screen import Words, shown
-from taskbound.surfaces.cli.session import Session, command, group
-from taskbound.wire.identity import (
-    AddGroup,
-    GroupDetail,
-    GroupRows,
-    ListGroups,
-    PersonDetail,
-    SetGroupGrantable,
-    SetMember,
-    SetPersonGrantable,
-    ShowGroup,
-    ShowPerson,
-)
+from taskbound.surfaces.cli.screen import Table, Words, shown
+from taskbound.surfaces.cli.session import Session, argument, command, group, option
+from taskbound.wire import identity as wire
 
 if TYPE_CHECKING:
     from taskbound.surfaces.cli.screen import Screen
@@ -31,23 +19,17 @@ if TYPE_CHECKING:
 groups = group("group", "Groups of people who may grant the same, said once.")
 people.add_typer(groups)
 
-PersonArgument = Annotated[
-    str, typer.Argument(metavar="PERSON", help="The person's name.", show_default=False)
-]
-GroupArgument = Annotated[str, typer.Argument(metavar="GROUP", help="The group's name.", show_default=False)]
-ScopeOption = Annotated[
-    str, typer.Option("--scope", metavar="FILE", help="A scope that a task must be within; `-` reads it.")
-]
-CeilingOption = Annotated[
-    bool, typer.Option("--ceiling", help="Anything that the ceiling of the agent permits.")
-]
-NothingOption = Annotated[bool, typer.Option("--nothing", help="Nothing.")]
+PersonArgument = Annotated[str, argument("PERSON", "The person's name.")]
+GroupArgument = Annotated[str, argument("GROUP", "The group's name.")]
+ScopeOption = Annotated[str, option("--scope FILE", "A scope that a task must be within; `-` reads it.")]
+CeilingOption = Annotated[bool, option("--ceiling", "Anything that the ceiling of the agent permits.")]
+NothingOption = Annotated[bool, option("--nothing", "Nothing.")]
 
 
 @command(people, "show", examples="taskbound person show alice")
 def show(session: Session, name: PersonArgument) -> None:
     """Show one person, and all that they may grant, directly and through groups."""
-    found = session.show(ShowPerson(name=name), PersonDetail)
+    found = session.show(wire.ShowPerson(name=name), wire.PersonDetail)
     row = found.row
     session.screen.heading(shown(row.name))
     session.screen.fields(
@@ -80,38 +62,40 @@ def grantable(
     You may only give what you may grant yourself, unless you own the data directory.
     """
     word, raw = _said(scope, ceiling=ceiling, nothing=nothing)
-    ask = SetPersonGrantable(name=name, word=word, scope=raw)
+    ask = wire.SetPersonGrantable(name=name, word=word, scope=raw)
     session.act(ask, f"{shown(name)} may grant {word or 'what the scope says'}")
 
 
 @command(groups, "add", examples="taskbound person group add payers")
 def add_group(session: Session, name: GroupArgument) -> None:
     """Create an empty group that may grant nothing; only the owner of the data directory may."""
-    session.act(AddGroup(name=name), f"group {shown(name)} is there")
+    session.act(wire.AddGroup(name=name), f"group {shown(name)} is there")
+
+
+_GROUPS: Final = Table[wire.GroupDetail](
+    ("GROUP", "MAY GRANT", "MEMBERS"),
+    lambda one: (one.name, one.grantable, ", ".join(one.members) or "-"),
+    "no groups; make one with `taskbound person group add`",
+)
 
 
 @command(groups, "list", examples="taskbound person group list")
 def list_groups(session: Session) -> None:
     """List the groups."""
-    found = session.show(ListGroups(), GroupRows)
-    session.screen.table(
-        ("GROUP", "MAY GRANT", "MEMBERS"),
-        [(one.name, one.grantable, ", ".join(one.members) or "-") for one in found.rows],
-        "no groups; make one with `taskbound person group add`",
-    )
+    _GROUPS.print(session.screen, session.show(wire.ListGroups(), wire.GroupRows).rows)
 
 
 @command(groups, "show", examples="taskbound person group show payers")
 def show_group(session: Session, name: GroupArgument) -> None:
     """Show one group, and what its members may grant."""
-    found = session.show(ShowGroup(name=name), GroupDetail)
+    found = session.show(wire.ShowGroup(name=name), wire.GroupDetail)
     _show(session.screen, found)
 
 
 @command(groups, "join", examples="taskbound person group join payers bob")
 def join(session: Session, name: GroupArgument, person: PersonArgument) -> None:
     """Add a person to a group, so that they may grant what it may; for the owner of the data directory."""
-    ask = SetMember(group=name, person=person, member=True)
+    ask = wire.SetMember(group=name, person=person, member=True)
     session.act(ask, f"{shown(person)} is in group {shown(name)}")
 
 
@@ -121,7 +105,7 @@ def leave(session: Session, name: GroupArgument, person: PersonArgument) -> None
 
     A person may leave; removing others is for the owner of the data directory.
     """
-    ask = SetMember(group=name, person=person, member=False)
+    ask = wire.SetMember(group=name, person=person, member=False)
     session.act(ask, f"{shown(person)} is not in group {shown(name)}")
 
 
@@ -136,7 +120,7 @@ def group_grantable(
 ) -> None:
     """Set what the members of a group may grant; tasks that they started go on."""
     word, raw = _said(scope, ceiling=ceiling, nothing=nothing)
-    ask = SetGroupGrantable(name=name, word=word, scope=raw)
+    ask = wire.SetGroupGrantable(name=name, word=word, scope=raw)
     session.act(ask, f"members of {shown(name)} may grant {word or 'what the scope says'}")
 
 
@@ -148,6 +132,6 @@ def _said(scope: str, *, ceiling: bool, nothing: bool) -> tuple[str, msgspec.Raw
     return ("ceiling" if ceiling else "nothing"), msgspec.UNSET
 
 
-def _show(screen: Screen, found: GroupDetail) -> None:
+def _show(screen: Screen, found: wire.GroupDetail) -> None:
     screen.heading(shown(found.name))
     screen.fields([("members", found.members), ("may grant", tuple(map(Words, found.words)))])

@@ -4,37 +4,18 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
-
-import typer
+from typing import TYPE_CHECKING, Annotated, Final
 
 from taskbound.surfaces.cli.approval.signing import find_key, require_enrollment, sign_statement
 from taskbound.surfaces.cli.people.identity import people
 from taskbound.surfaces.cli.reading import BadInputError, read_file, write_file
-from taskbound.surfaces.cli.screen import Words, moment, shown
-from taskbound.surfaces.cli.session import Session, command, group
-from taskbound.wire.identity import (
-    ConfirmPersonKey,
-    ListPersonKeys,
-    ListPersons,
-    OpenEnrollment,
-    OpenVouching,
-    PageOpened,
-    PersonKeyDetail,
-    PersonKeyRows,
-    PersonRows,
-    ProposePersonKey,
-    ProvePersonKey,
-    SetDemo,
-    ShowPersonKey,
-    VouchPersonKey,
-    WithdrawPersonKey,
-)
+from taskbound.surfaces.cli.screen import Table, Words, moment, shown
+from taskbound.surfaces.cli.session import Session, argument, command, group, option
+from taskbound.wire import identity as wire
 from taskbound.wire.openssh import parse_public_line
 
 if TYPE_CHECKING:
     from taskbound.wire.envelope import Ask
-    from taskbound.wire.identity import PersonKeyRow
 
 
 keys = group("key", "Keys that people sign with: approvals are signatures, and nothing else is.")
@@ -44,13 +25,12 @@ for _one in (keys, demos):
 
 _DEMO = "this namespace is for trying out (demo): its keys need no protection and no cooling"
 
-KeyArgument = Annotated[str, typer.Argument(metavar="KEY", help="The key's id.", show_default=False)]
+KeyArgument = Annotated[str, argument("KEY", "The key's id.")]
 SignatureOption = Annotated[
-    str,
-    typer.Option("--signature", metavar="FILE", help="A signature that was made elsewhere; `-` reads it."),
+    str, option("--signature FILE", "A signature that was made elsewhere; `-` reads it.")
 ]
 
-PasskeyOption = Annotated[bool, typer.Option("--passkey", help="With your passkey, on a page.")]
+PasskeyOption = Annotated[bool, option("--passkey", "With your passkey, on a page.")]
 
 
 @command(
@@ -62,21 +42,16 @@ PasskeyOption = Annotated[bool, typer.Option("--passkey", help="With your passke
 )
 def add(
     session: Session,
-    file: Annotated[
-        str,
-        typer.Argument(
-            metavar="[FILE]", help="An OpenSSH key; its `.pub` where an agent holds it.", show_default=False
-        ),
-    ] = "",
+    file: Annotated[str, argument("[FILE]", "An OpenSSH key; its `.pub` where an agent holds it.")] = "",
     *,
-    person: Annotated[str, typer.Option("--person", help="Whose key it is; else yours.")] = "",
+    person: Annotated[str, option("--person", "Whose key it is; else yours.")] = "",
     elsewhere: Annotated[
-        bool, typer.Option("--elsewhere", help="Only propose it: its holder signs on another machine.")
+        bool, option("--elsewhere", "Only propose it: its holder signs on another machine.")
     ] = False,
     passkey: Annotated[
-        bool, typer.Option("--passkey", help="Make a passkey instead, on a page in your browser.")
+        bool, option("--passkey", "Make a passkey instead, on a page in your browser.")
     ] = False,
-    label: Annotated[str, typer.Option("--label", help="What you call the passkey.")] = "",
+    label: Annotated[str, option("--label", "What you call the passkey.")] = "",
 ) -> None:
     """Propose a key, and prove with a signature that you hold it.
 
@@ -87,21 +62,21 @@ def add(
         raise BadInputError("say one of `FILE` and `--passkey`; `--label` goes with the second alone")
     name = person or _own_name(session)
     if passkey:
-        ask_page(session, OpenEnrollment(person=name, label=label, network=own_network()))
+        ask_page(session, wire.OpenEnrollment(person=name, label=label, network=own_network()))
         return
     line, seen = find_key(file)
-    found = session.ask(ProposePersonKey(person=name, public=line, file=seen), PersonKeyDetail)
+    found = session.ask(wire.ProposePersonKey(person=name, public=line, file=seen), wire.PersonKeyDetail)
     if not elsewhere:
         require_enrollment(found.statement, parse_public_line(line).fingerprint)
         signature = sign_statement(session.screen, file, found.statement)
-        found = session.ask(ProvePersonKey(key=found.row.key, signature=signature), PersonKeyDetail)
+        found = session.ask(wire.ProvePersonKey(key=found.row.key, signature=signature), wire.PersonKeyDetail)
     _tell(session, found)
 
 
 @command(keys, "prove", examples="taskbound person key prove key_01ab --signature statement.sig")
 def prove(session: Session, key: KeyArgument, *, signature: SignatureOption) -> None:
     """Submit a proposed key's signature that was made elsewhere."""
-    found = session.ask(ProvePersonKey(key=key, signature=_read(signature)), PersonKeyDetail)
+    found = session.ask(wire.ProvePersonKey(key=key, signature=_read(signature)), wire.PersonKeyDetail)
     _tell(session, found)
 
 
@@ -109,15 +84,13 @@ def prove(session: Session, key: KeyArgument, *, signature: SignatureOption) -> 
 def confirm(
     session: Session,
     key: KeyArgument,
-    fingerprint: Annotated[
-        str, typer.Argument(metavar="FINGERPRINT", help="As its page shows it.", show_default=False)
-    ],
+    fingerprint: Annotated[str, argument("FINGERPRINT", "As its page shows it.")],
 ) -> None:
     """Confirm that a passkey made on a page is yours, by the fingerprint that the page shows.
 
     If you saw no page with that key, another person had the address: withdraw the key.
     """
-    _tell(session, session.ask(ConfirmPersonKey(key=key, fingerprint=fingerprint), PersonKeyDetail))
+    _tell(session, session.ask(wire.ConfirmPersonKey(key=key, fingerprint=fingerprint), wire.PersonKeyDetail))
 
 
 @command(
@@ -132,15 +105,12 @@ def vouch(
     session: Session,
     key: KeyArgument,
     *,
-    with_: Annotated[str, typer.Option("--with", metavar="FILE", help="Your own key's file.")] = "",
-    by: Annotated[
-        str, typer.Option("--by", metavar="KEY", help="The key that signed elsewhere, or which passkey.")
-    ] = "",
+    with_: Annotated[str, option("--with FILE", "Your own key's file.")] = "",
+    by: Annotated[str, option("--by KEY", "The key that signed elsewhere, or which passkey.")] = "",
     signature: SignatureOption = "",
     passkey: PasskeyOption = False,
     as_owner: Annotated[
-        bool,
-        typer.Option("--as-owner", help="As the data directory's owner, where no key counts any more."),
+        bool, option("--as-owner", "As the data directory's owner, where no key counts any more.")
     ] = False,
 ) -> None:
     """Vouch with your key that another key is its person's. Ask them before: by voice, not by mail."""
@@ -149,40 +119,40 @@ def vouch(
             "say one of `--with FILE`, `--by KEY --signature FILE`, `--passkey` and `--as-owner`"
         )
     if passkey:
-        ask_page(session, OpenVouching(key=key, voucher=by, network=own_network()))
+        ask_page(session, wire.OpenVouching(key=key, voucher=by, network=own_network()))
         return
     if as_owner:
-        ask = VouchPersonKey(key=key)
+        ask = wire.VouchPersonKey(key=key)
     elif by:
-        ask = VouchPersonKey(key=key, voucher=by, signature=_read(signature))
+        ask = wire.VouchPersonKey(key=key, voucher=by, signature=_read(signature))
     else:
         own = own_key(session, with_)
-        found = session.ask(ShowPersonKey(key=key), PersonKeyDetail)
+        found = session.ask(wire.ShowPersonKey(key=key), wire.PersonKeyDetail)
         require_enrollment(found.statement, found.row.fingerprint)
         signed = sign_statement(session.screen, with_, found.statement)
-        ask = VouchPersonKey(key=key, voucher=own.key, signature=signed)
-    _tell(session, session.ask(ask, PersonKeyDetail))
+        ask = wire.VouchPersonKey(key=key, voucher=own.key, signature=signed)
+    _tell(session, session.ask(ask, wire.PersonKeyDetail))
+
+
+_KEYS: Final = Table[wire.PersonKeyRow](
+    ("KEY", "PERSON", "STATE", "COUNTS", "PRIVATE HALF", "FINGERPRINT"),
+    lambda one: (
+        one.key,
+        one.person,
+        one.state,
+        "yes" if one.counts else Words(_since(one)),
+        one.custody if one.kind == "openssh" else f"{one.custody} ({one.kind})",
+        one.fingerprint,
+    ),
+    "no keys; start with `taskbound person key add`",
+)
 
 
 @command(keys, "list", examples="taskbound person key list --json")
 def list_keys(session: Session) -> None:
     """List the keys, how they are protected, and whether they count now."""
-    found = session.show(ListPersonKeys(), PersonKeyRows)
-    session.screen.table(
-        ("KEY", "PERSON", "STATE", "COUNTS", "PRIVATE HALF", "FINGERPRINT"),
-        [
-            (
-                one.key,
-                one.person,
-                one.state,
-                "yes" if one.counts else Words(_since(one)),
-                one.custody if one.kind == "openssh" else f"{one.custody} ({one.kind})",
-                one.fingerprint,
-            )
-            for one in found.rows
-        ],
-        "no keys; start with `taskbound person key add`",
-    )
+    found = session.show(wire.ListPersonKeys(), wire.PersonKeyRows)
+    _KEYS.print(session.screen, found.rows)
     if found.demo:
         session.screen.hint(_DEMO, "yellow")
 
@@ -193,14 +163,11 @@ def show(
     key: KeyArgument,
     *,
     statement: Annotated[
-        str,
-        typer.Option(
-            "--statement", metavar="FILE", help="Write what has to be signed, to the byte; `-` too."
-        ),
+        str, option("--statement FILE", "Write what has to be signed, to the byte; `-` too.")
     ] = "",
 ) -> None:
     """Show one key, and the statement to sign before it counts."""
-    found = session.ask(ShowPersonKey(key=key), PersonKeyDetail)
+    found = session.ask(wire.ShowPersonKey(key=key), wire.PersonKeyDetail)
     if statement:
         write_file(statement, [found.statement.encode()])
     if statement != "-":
@@ -211,11 +178,11 @@ def show(
 def withdraw(
     session: Session,
     key: KeyArgument,
-    reason: Annotated[str, typer.Option("--reason", help="Why; it is recorded.")] = "",
+    reason: Annotated[str, option("--reason", "Why; it is recorded.")] = "",
 ) -> None:
     """Withdraw a key at once and for good; its unused approvals no longer count."""
     session.confirm(f"Withdraw {shown(key)} for good?")
-    session.act(WithdrawPersonKey(key=key, reason=reason), f"{shown(key)} is withdrawn")
+    session.act(wire.WithdrawPersonKey(key=key, reason=reason), f"{shown(key)} is withdrawn")
 
 
 @command(demos, "begin", examples="taskbound person demo begin --namespace trial")
@@ -224,14 +191,14 @@ def begin_demo(session: Session) -> None:
 
     Only the owner of the data directory may, and only for a namespace that never had a key.
     """
-    session.act(SetDemo(demo=True), f"{shown(session.namespace)} is for trying out")
+    session.act(wire.SetDemo(demo=True), f"{shown(session.namespace)} is for trying out")
 
 
 @command(demos, "end", asks=True, examples="taskbound person demo end --namespace trial")
 def end_demo(session: Session) -> None:
     """End a namespace's demo: all its keys are withdrawn for good."""
     session.confirm(f"End the demo of namespace {shown(session.namespace)}, and withdraw all its keys?")
-    session.act(SetDemo(demo=False), f"{shown(session.namespace)} is no demo")
+    session.act(wire.SetDemo(demo=False), f"{shown(session.namespace)} is no demo")
 
 
 def own_network() -> str:
@@ -242,16 +209,16 @@ def own_network() -> str:
 
 
 def ask_page(session: Session, ask: Ask) -> None:
-    page = session.show(ask, PageOpened)
+    page = session.show(ask, wire.PageOpened)
     words = f"opens this in a browser on this machine; it works once, for {page.seconds // 60} minutes:"
     session.screen.hint(f"{shown(page.person)} {words}", "")
     session.screen.word(page.address)
 
 
-def own_key(session: Session, file: str) -> PersonKeyRow:
+def own_key(session: Session, file: str) -> wire.PersonKeyRow:
     line, _ = find_key(file)
     fingerprint = parse_public_line(line).fingerprint
-    for one in session.ask(ListPersonKeys(), PersonKeyRows).rows:
+    for one in session.ask(wire.ListPersonKeys(), wire.PersonKeyRows).rows:
         if one.fingerprint == fingerprint and one.state == "enrolled":
             return one
     raise BadInputError(
@@ -260,7 +227,7 @@ def own_key(session: Session, file: str) -> PersonKeyRow:
 
 
 def _own_name(session: Session) -> str:
-    for one in session.ask(ListPersons(), PersonRows).rows:
+    for one in session.ask(wire.ListPersons(), wire.PersonRows).rows:
         if one.uid == os.getuid():
             return one.name
     raise BadInputError(
@@ -273,15 +240,13 @@ def _read(name: str) -> str:
     return read_file(name, largest=8192).decode("utf-8", errors="replace")
 
 
-def _since(one: PersonKeyRow) -> str:
+def _since(one: wire.PersonKeyRow) -> str:
     return f"from {moment(one.usable_from)}" if one.state == "enrolled" and "lately" in one.why_not else "no"
 
 
-def _tell(session: Session, found: PersonKeyDetail) -> None:
-    if session.screen.json:
-        session.screen.document(found)
-        return
+def _tell(session: Session, found: wire.PersonKeyDetail) -> None:
     row, screen = found.row, session.screen
+    screen.report(found)
     screen.heading(shown(row.key))
     screen.fields(
         [
@@ -296,17 +261,17 @@ def _tell(session: Session, found: PersonKeyDetail) -> None:
         ]
     )
     if row.state == "enrolled" and not row.counts and row.usable_from:
-        screen.note(f"it counts from {moment(row.usable_from)}", "dim")
+        screen.hint(f"it counts from {moment(row.usable_from)}")
     if row.state in {"proposed", "proven"}:
         screen.line("To be signed:")
         for line in found.statement.splitlines():
             screen.line(f"  {shown(line)}")
-        screen.note(_next(found), "dim")
+        screen.hint(_next(found))
     if found.demo:
-        screen.note(_DEMO)
+        screen.hint(_DEMO, "yellow")
 
 
-def _next(found: PersonKeyDetail) -> str:
+def _next(found: wire.PersonKeyDetail) -> str:
     key = shown(found.row.key)
     if found.row.state == "proposed" and found.row.kind == "passkey":
         return (
@@ -325,7 +290,7 @@ def _next(found: PersonKeyDetail) -> str:
 
 
 def person_of(session: Session, key: str) -> str:
-    rows = session.ask(ListPersonKeys(), PersonKeyRows).rows
+    rows = session.ask(wire.ListPersonKeys(), wire.PersonKeyRows).rows
     person = next((one.person for one in rows if one.key == key), "")
     if not person:
         raise BadInputError(f"no key is named `{shown(key)}`", remedy="see `taskbound person key list`")

@@ -3,49 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
-
-import typer
+from typing import Annotated, Final
 
 from taskbound.surfaces.cli.people.identity import NameArgument, agents
 from taskbound.surfaces.cli.reading import BadInputError, parse_seconds, read_file
-from taskbound.surfaces.cli.screen import moment, shown
-from taskbound.surfaces.cli.session import Session, command, group
+from taskbound.surfaces.cli.screen import Table, moment, shown
+from taskbound.surfaces.cli.session import Session, argument, command, group, option
+from taskbound.wire import workload as wire
 from taskbound.wire.connection import Done
 from taskbound.wire.identity import ClaimValue, SetIssuerGroups
-from taskbound.wire.workload import (
-    AddIdentityIssuer,
-    AddSelector,
-    AddTrust,
-    AgentKeyRows,
-    AssertAgentKey,
-    Assertion,
-    ClaimText,
-    IdentityIssuerRow,
-    IdentityIssuerRows,
-    ListAgentKeys,
-    ListIdentityIssuers,
-    ListSelectors,
-    ListTrusts,
-    RemoveIdentityIssuer,
-    RemoveSelector,
-    RemoveTrust,
-    RenewAgentKey,
-    SelectorRows,
-    ShowTrust,
-    TrustDetail,
-    TrustRows,
-)
-
-if TYPE_CHECKING:
-    from taskbound.wire.workload import TrustRow
-
 
 selectors = group("selector", "What a credential must say to prove an agent.")
 keys = group("key", "The key of an agent, kept where its own processes can't read it.")
-IssuerArgument = Annotated[
-    str, typer.Argument(metavar="NAME", help="Its short name here, such as github.", show_default=False)
-]
+IssuerArgument = Annotated[str, argument("NAME", "Its short name here, such as github.")]
 issuers = group("issuer", "Whose word proves workloads or people, by OpenID Connect.")
 agents.add_typer(issuers)
 agents.add_typer(selectors)
@@ -63,20 +33,16 @@ agents.add_typer(keys)
 def add(
     session: Session,
     name: NameArgument,
-    kind: Annotated[str, typer.Option("--kind", help="x509-svid, jwt-svid or oidc.")],
-    issuer: Annotated[
-        str, typer.Option("--issuer", help="A trust domain, or an issuer's short name (`agent issuer`).")
-    ],
+    kind: Annotated[str, option("--kind", "x509-svid, jwt-svid or oidc.")],
+    issuer: Annotated[str, option("--issuer", "A trust domain, or an issuer's short name (`agent issuer`).")],
     subject: Annotated[
-        list[str] | None,
-        typer.Option("--subject", help="The exact subject; repeat it to allow several."),
+        list[str] | None, option("--subject", "The exact subject; repeat it to allow several.")
     ] = None,
     claim: Annotated[
         list[str] | None,
-        typer.Option(
-            "--claim",
-            metavar="POINTER=TEXT",
-            help="A claim by JSON Pointer, and the exact text; repeat the pointer for several.",
+        option(
+            "--claim POINTER=TEXT",
+            "A claim by JSON Pointer, and the exact text; repeat the pointer for several.",
         ),
     ] = None,
 ) -> None:
@@ -85,7 +51,7 @@ def add(
     Refused if one credential could match another agent too.
     """
     answer = session.ask(
-        AddSelector(
+        wire.AddSelector(
             agent=name,
             kind=kind,
             issuer=issuer,
@@ -97,28 +63,27 @@ def add(
     session.done(answer, f"selector {shown(answer.detail)} proves {shown(name)}")
 
 
+_ROWS: Final = Table[wire.SelectorRow](
+    ("ID", "AGENT", "KIND", "ISSUER", "SUBJECT", "CLAIMS"),
+    lambda one: (
+        one.id,
+        one.agent,
+        one.kind,
+        one.issuer,
+        " or ".join(one.subjects) or "any",
+        ", ".join(f"{two.pointer}={two.text}" for two in one.claims) or "-",
+    ),
+    "no selectors; add one with `taskbound agent selector add`",
+)
+
+
 @command(selectors, "list", examples="taskbound agent selector list helper")
 def list_all(
     session: Session,
-    name: Annotated[str, typer.Argument(metavar="[AGENT]", help="Its own alone.", show_default=False)] = "",
+    name: Annotated[str, argument("[AGENT]", "Its own alone.")] = "",
 ) -> None:
     """List the claims that authenticate agents."""
-    found = session.show(ListSelectors(agent=name), SelectorRows)
-    session.screen.table(
-        ("ID", "AGENT", "KIND", "ISSUER", "SUBJECT", "CLAIMS"),
-        [
-            (
-                one.id,
-                one.agent,
-                one.kind,
-                one.issuer,
-                " or ".join(one.subjects) or "any",
-                ", ".join(f"{two.pointer}={two.text}" for two in one.claims) or "-",
-            )
-            for one in found.rows
-        ],
-        "no selectors; add one with `taskbound agent selector add`",
-    )
+    _ROWS.print(session.screen, session.show(wire.ListSelectors(agent=name), wire.SelectorRows).rows)
 
 
 @command(
@@ -130,11 +95,11 @@ def list_all(
 def remove(
     session: Session,
     name: NameArgument,
-    selector: Annotated[str, typer.Argument(help="Its id, as `list` shows it.", show_default=False)],
+    selector: Annotated[str, argument("", "Its id, as `list` shows it.")],
 ) -> None:
     """Remove a selector, so that such credentials no longer authenticate the agent; only its owner may."""
     session.confirm(f"Remove {shown(selector)}? Such credentials prove {shown(name)} no more.")
-    ask = RemoveSelector(agent=name, selector=selector)
+    ask = wire.RemoveSelector(agent=name, selector=selector)
     session.act(ask, f"{shown(selector)} proves {shown(name)} no more")
 
 
@@ -147,36 +112,27 @@ def remove(
 def add_issuer(  # noqa: PLR0917  # what an issuer is made of, each an option
     session: Session,
     name: IssuerArgument,
-    issuer: Annotated[str, typer.Option("--issuer", help="Its URL, exactly as its tokens say it (`iss`).")],
-    use: Annotated[str, typer.Option("--for", help="workloads or people.")] = "workloads",
+    issuer: Annotated[str, option("--issuer", "Its URL, exactly as its tokens say it (`iss`).")],
+    use: Annotated[str, option("--for", "workloads or people.")] = "workloads",
     audience: Annotated[
-        str,
-        typer.Option(
-            "--audience", help="What its tokens say as `aud`; urn:taskbound:NAMESPACE if not given."
-        ),
+        str, option("--audience", "What its tokens say as `aud`; urn:taskbound:NAMESPACE if not given.")
     ] = "",
     keys: Annotated[
-        str,
-        typer.Option(
-            "--keys", metavar="FILE", help="Its public keys, a JWK set, where it is not to be asked for them."
-        ),
+        str, option("--keys FILE", "Its public keys, a JWK set, where it is not to be asked for them.")
     ] = "",
     keys_at: Annotated[
-        str, typer.Option("--keys-at", help="Another origin than its own at which it publishes its keys.")
+        str, option("--keys-at", "Another origin than its own at which it publishes its keys.")
     ] = "",
-    private: Annotated[
-        bool, typer.Option("--private", help="It may be at addresses that are not public.")
-    ] = False,
+    private: Annotated[bool, option("--private", "It may be at addresses that are not public.")] = False,
     token_at: Annotated[
-        str, typer.Option("--token-at", help="For people: another origin at which it may give us tokens.")
+        str, option("--token-at", "For people: another origin at which it may give us tokens.")
     ] = "",
     secret_file: Annotated[
         str,
-        typer.Option(
-            "--secret-file",
-            metavar="FILE",
-            help="For people: where the daemon reads our client secret there, of mode 0600; PKCE alone"
-            " where it is not given.",
+        option(
+            "--secret-file FILE",
+            "For people: where the daemon reads our client secret there, of mode 0600; PKCE alone where it"
+            " is not given.",
         ),
     ] = "",
 ) -> None:
@@ -185,7 +141,7 @@ def add_issuer(  # noqa: PLR0917  # what an issuer is made of, each an option
         text = read_file(keys).decode() if keys else ""
     except UnicodeDecodeError as error:
         raise BadInputError(f"`{shown(keys)}` holds no keys: it is not UTF-8") from error
-    ask = AddIdentityIssuer(
+    ask = wire.AddIdentityIssuer(
         name=name,
         issuer=issuer,
         use=use,
@@ -199,25 +155,24 @@ def add_issuer(  # noqa: PLR0917  # what an issuer is made of, each an option
     session.act(ask, f"issuer {shown(name)} proves {shown(use)}")
 
 
+_ISSUERS: Final = Table[wire.IdentityIssuerRow](
+    ("NAME", "PROVES", "ISSUER", "AUDIENCE", "KEYS", "GROUPS"),
+    lambda one: (
+        one.name,
+        one.use,
+        one.issuer,
+        one.audience,
+        ", ".join(one.keys) or _published(one),
+        f"{one.claim}: {', '.join(one.groups)}" if one.claim else "-",
+    ),
+    "no issuers; add one with `taskbound agent issuer add`",
+)
+
+
 @command(issuers, "list", examples="taskbound agent issuer list")
 def list_issuers(session: Session) -> None:
     """List the issuers of workloads and persons."""
-    found = session.show(ListIdentityIssuers(), IdentityIssuerRows)
-    session.screen.table(
-        ("NAME", "PROVES", "ISSUER", "AUDIENCE", "KEYS", "GROUPS"),
-        [
-            (
-                one.name,
-                one.use,
-                one.issuer,
-                one.audience,
-                ", ".join(one.keys) or _published(one),
-                f"{one.claim}: {', '.join(one.groups)}" if one.claim else "-",
-            )
-            for one in found.rows
-        ],
-        "no issuers; add one with `taskbound agent issuer add`",
-    )
+    _ISSUERS.print(session.screen, session.show(wire.ListIdentityIssuers(), wire.IdentityIssuerRows).rows)
 
 
 @command(
@@ -230,13 +185,11 @@ def set_groups(
     session: Session,
     name: IssuerArgument,
     claim: Annotated[
-        str, typer.Option("--claim", help="The claim, as a JSON Pointer; without it, no groups are assigned.")
+        str, option("--claim", "The claim, as a JSON Pointer; without it, no groups are assigned.")
     ] = "",
     value: Annotated[
         list[str] | None,
-        typer.Option(
-            "--group", metavar="VALUE=GROUP", help="An exact value of the claim, and the group that it is."
-        ),
+        option("--group VALUE=GROUP", "An exact value of the claim, and the group that it is."),
     ] = None,
 ) -> None:
     """Map values of an issuer's claim to groups; only the owner of the data directory may.
@@ -252,7 +205,7 @@ def set_groups(
 def remove_issuer(session: Session, name: IssuerArgument) -> None:
     """Remove an issuer; refused while selectors or accounts name it."""
     session.confirm(f"Remove the issuer {shown(name)}? It authenticates no agent or person any more.")
-    session.act(RemoveIdentityIssuer(name=name), f"issuer {shown(name)} removed")
+    session.act(wire.RemoveIdentityIssuer(name=name), f"issuer {shown(name)} removed")
 
 
 def _value(text: str) -> ClaimValue:
@@ -262,7 +215,7 @@ def _value(text: str) -> ClaimValue:
     return ClaimValue(value=found, group=group)
 
 
-def _published(one: IdentityIssuerRow) -> str:
+def _published(one: wire.IdentityIssuerRow) -> str:
     where = f"published at {one.keys_at}" if one.keys_at else "published"
     return f"{where}, also in a network of your own" if one.private else where
 
@@ -271,25 +224,24 @@ def _published(one: IdentityIssuerRow) -> str:
 def renew(session: Session, name: NameArgument) -> None:
     """Replace an agent's key; only its owner may. The old key stops working."""
     session.confirm(f"Make a new key for {shown(name)}? The one it has proves it no more.")
-    done = session.ask(RenewAgentKey(agent=name), Done, patience=15.0)
+    done = session.ask(wire.RenewAgentKey(agent=name), Done, patience=15.0)
     session.done(done, f"{shown(name)} has the key {shown(done.detail)}")
+
+
+_KEYS: Final = Table[wire.AgentKeyRow](
+    ("KEY", "AGENT", "MADE", "ENDED"),
+    lambda one: (one.kid, one.agent, moment(one.made), moment(one.ended) if one.ended else "-"),
+    "no keys; an agent gets one when it is registered",
+)
 
 
 @command(keys, "list", examples="taskbound agent key list helper")
 def list_keys(
     session: Session,
-    name: Annotated[str, typer.Argument(metavar="[AGENT]", help="Its own alone.", show_default=False)] = "",
+    name: Annotated[str, argument("[AGENT]", "Its own alone.")] = "",
 ) -> None:
     """List the agents' keys, including invalid ones."""
-    found = session.show(ListAgentKeys(agent=name), AgentKeyRows)
-    session.screen.table(
-        ("KEY", "AGENT", "MADE", "ENDED"),
-        [
-            (one.kid, one.agent, moment(one.made), moment(one.ended) if one.ended else "-")
-            for one in found.rows
-        ],
-        "no keys; an agent gets one when it is registered",
-    )
+    _KEYS.print(session.screen, session.show(wire.ListAgentKeys(agent=name), wire.AgentKeyRows).rows)
 
 
 @command(
@@ -302,61 +254,42 @@ taskbound run --agent helper -- taskbound agent assertion
 )
 def assertion(
     session: Session,
-    name: Annotated[
-        str, typer.Argument(metavar="[AGENT]", help="Its own agent, if not given.", show_default=False)
-    ] = "",
+    name: Annotated[str, argument("[AGENT]", "Its own agent, if not given.")] = "",
 ) -> None:
     """Print a client assertion of an agent for our token endpoint; only the agent's processes may.
 
     It is a `client_assertion` of type `private_key_jwt`, valid for a minute and for one use.
     """
-    found = session.show(AssertAgentKey(agent=name), Assertion, patience=15.0)
+    found = session.show(wire.AssertAgentKey(agent=name), wire.Assertion, patience=15.0)
     session.screen.line(found.token)
 
 
-def _claim(text: str) -> ClaimText:
+def _claim(text: str) -> wire.ClaimText:
     pointer, sign, wanted = text.partition("=")
     if not sign:
         raise BadInputError(f"`{shown(text)}` is no POINTER=TEXT")
-    return ClaimText(pointer=pointer, text=wanted)
+    return wire.ClaimText(pointer=pointer, text=wanted)
 
 
 trusts = group("trust", "Trust domains (SPIFFE): whose authorities prove which workload is which.")
 agents.add_typer(trusts)
 
-DomainArgument = Annotated[
-    str, typer.Argument(help="The trust domain, such as corp.example.", show_default=False)
-]
+DomainArgument = Annotated[str, argument("", "The trust domain, such as corp.example.")]
 
-FileOption = Annotated[str, typer.Option("--file", metavar="PATH", help="Its bundle is in a file; absolute.")]
+FileOption = Annotated[str, option("--file PATH", "Its bundle is in a file; absolute.")]
 WorkloadApiOption = Annotated[
-    str,
-    typer.Option(
-        "--workload-api", metavar="ADDRESS", help="From a Workload API: unix:///PATH or tcp://IP:PORT."
-    ),
+    str, option("--workload-api ADDRESS", "From a Workload API: unix:///PATH or tcp://IP:PORT.")
 ]
-WebOption = Annotated[
-    str, typer.Option("--https-web", metavar="URL", help="From an endpoint that a web certificate proves.")
-]
-SpiffeOption = Annotated[
-    str, typer.Option("--https-spiffe", metavar="URL", help="From an endpoint that a SPIFFE ID proves.")
-]
-EndpointOption = Annotated[
-    str, typer.Option("--endpoint", metavar="ID", help="That SPIFFE ID; with `--https-spiffe`.")
-]
+WebOption = Annotated[str, option("--https-web URL", "From an endpoint that a web certificate proves.")]
+SpiffeOption = Annotated[str, option("--https-spiffe URL", "From an endpoint that a SPIFFE ID proves.")]
+EndpointOption = Annotated[str, option("--endpoint ID", "That SPIFFE ID; with `--https-spiffe`.")]
 BundleOption = Annotated[
     str,
-    typer.Option(
-        "--bundle",
-        metavar="FILE",
-        help="The bundle to begin with, for an endpoint of the same domain; `-` reads it.",
-    ),
+    option("--bundle FILE", "The bundle to begin with, for an endpoint of the same domain; `-` reads it."),
 ]
-PrivateOption = Annotated[
-    bool, typer.Option("--private", help="The endpoint may stand at a private address.")
-]
+PrivateOption = Annotated[bool, option("--private", "The endpoint may stand at a private address.")]
 BoundOption = Annotated[
-    str, typer.Option("--bound", help="How old its bundle may become before nothing of it counts; 1m to 24h.")
+    str, option("--bound", "How old its bundle may become before nothing of it counts; 1m to 24h.")
 ]
 
 
@@ -403,7 +336,7 @@ def add_trust(  # noqa: PLR0917 -- typer gives arguments by name
         text = raw.decode()
     except UnicodeDecodeError as error:
         raise BadInputError(f"`{shown(bundle)}` holds no bundle: it is not UTF-8") from error
-    ask = AddTrust(
+    ask = wire.AddTrust(
         domain=domain,
         source=source,
         place=place,
@@ -418,7 +351,7 @@ def add_trust(  # noqa: PLR0917 -- typer gives arguments by name
 @command(trusts, "list", examples="taskbound agent trust list")
 def list_trusts(session: Session) -> None:
     """List the trusted domains, and how fresh their bundles are."""
-    found = session.ask(ListTrusts(), TrustRows)
+    found = session.ask(wire.ListTrusts(), wire.TrustRows)
     if session.screen.json:
         session.screen.document(found)
         return
@@ -432,10 +365,7 @@ def list_trusts(session: Session) -> None:
 @command(trusts, "show", examples="taskbound agent trust show corp.example")
 def show_trust(session: Session, domain: DomainArgument) -> None:
     """Show one trust domain with its authorities."""
-    found = session.ask(ShowTrust(domain=domain), TrustDetail)
-    if session.screen.json:
-        session.screen.document(found)
-        return
+    found = session.show(wire.ShowTrust(domain=domain), wire.TrustDetail)
     session.screen.heading(shown(found.row.domain))
     session.screen.fields(
         [
@@ -451,10 +381,10 @@ def show_trust(session: Session, domain: DomainArgument) -> None:
 def remove_trust(session: Session, domain: DomainArgument) -> None:
     """Stop trusting a domain: its identities prove nothing from now on."""
     session.confirm(f"Remove the trust domain {shown(domain)}? No workload of it is proven from then on.")
-    session.act(RemoveTrust(domain=domain), f"trust domain {shown(domain)} removed")
+    session.act(wire.RemoveTrust(domain=domain), f"trust domain {shown(domain)} removed")
 
 
-def _fields(row: TrustRow) -> list[tuple[str, str | int | tuple[str, ...]]]:
+def _fields(row: wire.TrustRow) -> list[tuple[str, str | int | tuple[str, ...]]]:
     fresh = moment(row.confirmed) if row.confirmed else "never"
     found: list[tuple[str, str | int | tuple[str, ...]]] = [
         ("  source", f"{row.source} {row.place}" + (" (private)" if row.private else "")),

@@ -7,14 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 import typer
 
-from taskbound.core.policy import (
-    conclude,
-    conclude_within,
-    grants_for,
-    request_of,
-    turns_within,
-    words_of,
-)
+from taskbound.core import policy
 from taskbound.core.policy.case import OperationCase
 from taskbound.surfaces.cli.action import explain_action
 from taskbound.surfaces.cli.policy.sources import known_groups, pinned_tools, read_folder, read_rules
@@ -29,34 +22,24 @@ from taskbound.surfaces.cli.policy.trying import (
 )
 from taskbound.surfaces.cli.reading import BadInputError, write_file
 from taskbound.surfaces.cli.screen import Words, shown
-from taskbound.surfaces.cli.session import Session, command, group
+from taskbound.surfaces.cli.session import Session, argument, command, group, option
 
 if TYPE_CHECKING:
-    from taskbound.core.policy import Turn
     from taskbound.ports.policy import PolicyEngine
     from taskbound.surfaces.cli.policy.sources import PolicyFolder
 
 
 app = group("policy", "The organisation's rules: tried before they hold, and who put them in force.")
 
-FolderArgument = Annotated[
-    str,
-    typer.Argument(metavar="FOLDER", help="A folder of `*.cedar` and `*.cases.yaml`.", show_default=False),
-]
+FolderArgument = Annotated[str, argument("FOLDER", "A folder of `*.cedar` and `*.cases.yaml`.")]
 RulesArgument = Annotated[
-    str,
-    typer.Argument(
-        metavar="RULES",
-        help="A folder of `*.cedar` and `*.cases.yaml`, `in-force`, or a bundle's digest.",
-        show_default=False,
-    ),
+    str, argument("RULES", "A folder of `*.cedar` and `*.cases.yaml`, `in-force`, or a bundle's digest.")
 ]
 ToolsOption = Annotated[
     str,
-    typer.Option(
-        "--tools",
-        metavar="FILE",
-        help="Tools as `taskbound tool list --json` prints them, instead of those that are pinned here.",
+    option(
+        "--tools FILE",
+        "Tools as `taskbound tool list --json` prints them, instead of those that are pinned here.",
     ),
 ]
 _SLOW = 100_000
@@ -118,14 +101,11 @@ def validate(session: Session, folder: FolderArgument, tools: ToolsOption = "") 
     if groups is None and any("approval:" in text for text in found.files.values()):
         session.screen.note("the groups that `@hold` names were not looked up: no daemon was asked")
     problems = problems_of(session, found, known, groups)
-    if session.screen.json:
-        session.screen.document(Problems(problems=problems))
-    else:
-        show_problems(session.screen, problems)
-        if not problems:
-            session.screen.line(f"{len(found.files)} files are in order for {len(known)} tools")
+    session.screen.report(Problems(problems=problems))
+    show_problems(session.screen, problems)
     if problems:
         raise typer.Exit(1)
+    session.screen.line(f"{len(found.files)} files are in order for {len(known)} tools")
 
 
 @command(app, "test", examples="taskbound policy test policies\ntaskbound policy test in-force")
@@ -167,7 +147,7 @@ def coverage(session: Session, folder: RulesArgument, tools: ToolsOption = "") -
 def format_files(
     session: Session,
     folder: FolderArgument,
-    check: Annotated[bool, typer.Option("--check", help="Change nothing; status 1 if one would be.")] = False,
+    check: Annotated[bool, option("--check", "Change nothing; status 1 if one would be.")] = False,
 ) -> None:
     """Write the policies of a folder in the standard layout."""
     found = read_folder(folder)
@@ -203,17 +183,10 @@ def schema(session: Session, folder: FolderArgument, tools: ToolsOption = "") ->
 )
 def explain(
     session: Session,
-    folder: Annotated[
-        str,
-        typer.Argument(
-            metavar="[RULES]", help="A folder, `in-force`, or a bundle's digest.", show_default=False
-        ),
-    ] = "",
-    case: Annotated[str, typer.Argument(metavar="[CASE]", help="The case's name.", show_default=False)] = "",
+    folder: Annotated[str, argument("[RULES]", "A folder, `in-force`, or a bundle's digest.")] = "",
+    case: Annotated[str, argument("[CASE]", "The case's name.")] = "",
     tools: ToolsOption = "",
-    action: Annotated[
-        str, typer.Option("--action", metavar="ACTION", help="Instead of a case: what was decided.")
-    ] = "",
+    action: Annotated[str, option("--action ACTION", "Instead of a case: what was decided.")] = "",
 ) -> None:
     """Explain why a case, or an action, is decided as it is, and what would change the decision.
 
@@ -226,9 +199,7 @@ def explain(
         explain_action(session, action)
         return
     answer = _explained(session, read_rules(session, folder), case, tools)
-    if session.screen.json:
-        session.screen.document(answer)
-        return
+    session.screen.report(answer)
     session.screen.heading(shown(answer.case))
     session.screen.fields(
         [
@@ -241,7 +212,7 @@ def explain(
         ]
     )
     if not answer.whole:
-        session.screen.note("the policies read more than was tried", "dim")
+        session.screen.hint("the policies read more than was tried")
 
 
 def _explained(session: Session, rules: PolicyFolder, case: str, tools: str) -> CaseExplanation:
@@ -249,13 +220,13 @@ def _explained(session: Session, rules: PolicyFolder, case: str, tools: str) -> 
     one, place = find_case(rules, case)
     if isinstance(one, OperationCase):
         return _explained_operation(engine, one)
-    request = request_of(one, tool_of(one, pinned_tools(session, rules, tools), place))
+    request = policy.request_of(one, tool_of(one, pinned_tools(session, rules, tools), place))
     trace = engine.trace(request)
-    turned = turns_within(one.scope, request, trace, engine.answer)
-    grants = grants_for(one.scope, request) if one.scope is not None else None
+    turned = policy.turns_within(one.scope, request, trace, engine.answer)
+    grants = policy.grants_for(one.scope, request) if one.scope is not None else None
     return CaseExplanation(
         case=one.name,
-        answer=words_of(conclude_within(one.scope, request, engine.answer(request))),
+        answer=policy.words_of(policy.conclude_within(one.scope, request, engine.answer(request))),
         grants=(grants.covering or grants.nearest) if grants is not None else (),
         scoped=grants is not None,
         candidates=trace.candidates,
@@ -270,7 +241,7 @@ def _explained_operation(engine: PolicyEngine, case: OperationCase) -> CaseExpla
     candidates, facts = engine.operations.looked_at(case.request)
     return CaseExplanation(
         case=case.name,
-        answer=words_of(conclude(engine.operations.answer(case.request))),
+        answer=policy.words_of(policy.conclude(engine.operations.answer(case.request))),
         grants=(),
         scoped=True,
         candidates=candidates,
@@ -281,7 +252,7 @@ def _explained_operation(engine: PolicyEngine, case: OperationCase) -> CaseExpla
     )
 
 
-def _turn(one: Turn) -> TurnRow:
+def _turn(one: policy.Turn) -> TurnRow:
     return TurnRow(what=one.what, change=one.change, answer=one.answer)
 
 

@@ -24,20 +24,9 @@ from taskbound.surfaces.cli.policy.sources import (
 from taskbound.surfaces.cli.policy.trying import show_problems, try_cases
 from taskbound.surfaces.cli.reading import BadInputError, FileError, read_file, write_file
 from taskbound.surfaces.cli.screen import Words, moment, shown
-from taskbound.surfaces.cli.session import Session, command
+from taskbound.surfaces.cli.session import Session, argument, command, option
+from taskbound.wire import policy as wire
 from taskbound.wire.connection import Done
-from taskbound.wire.policy import (
-    ActivateBundle,
-    ActivationRow,
-    BundleAnswer,
-    BundleDetail,
-    BundleRows,
-    ListBundles,
-    ProposeBundle,
-    ReplayBundle,
-    Replayed,
-    RollBackBundle,
-)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -59,7 +48,7 @@ def default_policies(package: Path | None = None) -> Path:
 @command(app, "new", examples="taskbound policy new rules")
 def new(
     session: Session,
-    folder: Annotated[str, typer.Argument(metavar="FOLDER", help="A folder to make.", show_default=False)],
+    folder: Annotated[str, argument("FOLDER", "A folder to make.")],
 ) -> None:
     """Create a folder with the default policies, their cases, and the tools that they are about."""
     path = Path(folder)
@@ -77,13 +66,11 @@ def new(
     )
 
 
-DigestArgument = Annotated[
-    str, typer.Argument(metavar="DIGEST", help="The bundle's digest, whole.", show_default=False)
-]
+DigestArgument = Annotated[str, argument("DIGEST", "The bundle's digest, whole.")]
 BundleArgument = Annotated[
-    str, typer.Argument(metavar="BUNDLE", help="A bundle's digest, whole, or `in-force`.")
+    str, argument("BUNDLE", "A bundle's digest, whole, or `in-force`.", show_default=True)
 ]
-ReasonOption = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why, for the record.")]
+ReasonOption = Annotated[str, option("--reason TEXT", "Why, for the record.")]
 
 
 _PATIENCE: Final = 300.0
@@ -100,11 +87,8 @@ class BundleDiff(msgspec.Struct, frozen=True, kw_only=True, tag="policy-diff", t
 @command(app, "propose", examples='taskbound policy propose rules --note "deletes need finance"')
 def propose(
     session: Session,
-    folder: Annotated[
-        str,
-        typer.Argument(metavar="FOLDER", help="A folder of policies and their cases.", show_default=False),
-    ],
-    note: Annotated[str, typer.Option("--note", metavar="TEXT", help="Why, for who looks at it.")] = "",
+    folder: Annotated[str, argument("FOLDER", "A folder of policies and their cases.")],
+    note: Annotated[str, option("--note TEXT", "Why, for who looks at it.")] = "",
 ) -> None:
     """Store a folder's policies under your name, for another person to activate.
 
@@ -114,18 +98,16 @@ def propose(
     found = read_folder(folder)
     texts = _cases(found)
     _require_cases(session, found)
-    ask = ProposeBundle(files=found.files, cases=texts, note=note)
-    answer = session.ask(ask, BundleAnswer, patience=_PATIENCE)
+    ask = wire.ProposeBundle(files=found.files, cases=texts, note=note)
+    answer = session.ask(ask, wire.BundleAnswer, patience=_PATIENCE)
     _say(session, answer, "it is proposed; another person looks at it and puts it in force")
 
 
 @command(app, "list", examples="taskbound policy list")
 def list_bundles(session: Session) -> None:
     """List the bundles, newest first, and how the bundle in force was activated."""
-    found = session.ask(ListBundles(), BundleRows)
-    if session.screen.json:
-        session.screen.document(found)
-        return
+    found = session.ask(wire.ListBundles(), wire.BundleRows)
+    session.screen.report(found)
     session.screen.table(
         ("STATE", "AT", "AUTHOR", "BUNDLE"),
         [(one.state, moment(one.at), one.author, one.digest) for one in found.rows],
@@ -165,17 +147,9 @@ def show(session: Session, bundle: BundleArgument = IN_FORCE) -> None:
 @command(app, "diff", examples="taskbound policy diff rules\ntaskbound policy diff in-force rules")
 def diff(
     session: Session,
-    rules: Annotated[
-        str,
-        typer.Argument(
-            metavar="RULES", help="A folder, `in-force`, or a bundle's digest.", show_default=False
-        ),
-    ],
+    rules: Annotated[str, argument("RULES", "A folder, `in-force`, or a bundle's digest.")],
     other: Annotated[
-        str,
-        typer.Argument(
-            metavar="OTHER", help="The same; when left out, what is in force is compared with RULES."
-        ),
+        str, argument("OTHER", "The same; when left out, what is in force is compared with RULES.")
     ] = "",
 ) -> None:
     """Show the line differences between two policy sets; the status is 1 if there are any."""
@@ -196,7 +170,9 @@ def activate(session: Session, digest: DigestArgument) -> None:
 
     If there are two persons, its author may not activate it. It is validated again for the tools pinned now.
     """
-    answer = session.ask(ActivateBundle(digest=require_digest(digest)), BundleAnswer, patience=_PATIENCE)
+    answer = session.ask(
+        wire.ActivateBundle(digest=require_digest(digest)), wire.BundleAnswer, patience=_PATIENCE
+    )
     _say(session, answer, "it is in force")
 
 
@@ -208,25 +184,22 @@ def activate(session: Session, digest: DigestArgument) -> None:
 def rollback(
     session: Session,
     digest: Annotated[
-        str,
-        typer.Argument(
-            metavar="DIGEST", help="A bundle that was in force, or `base`; the one before when left out."
-        ),
+        str, argument("DIGEST", "A bundle that was in force, or `base`; the one before when left out.")
     ] = "",
     reason: ReasonOption = "",
 ) -> None:
     """Return to a bundle that was in force before, even if the bundle in force is damaged."""
     told = None if not digest else "" if digest == "base" else require_digest(digest)
-    session.act(RollBackBundle(digest=told, reason=reason), "it is in force again")
+    session.act(wire.RollBackBundle(digest=told, reason=reason), "it is in force again")
 
 
 @command(app, "replay", examples="taskbound policy replay rules --last 500")
 def replay(
     session: Session,
     rules: Annotated[
-        str, typer.Argument(metavar="RULES", help="A folder, `in-force`, or a bundle's digest.")
+        str, argument("RULES", "A folder, `in-force`, or a bundle's digest.", show_default=True)
     ] = IN_FORCE,
-    last: Annotated[int, typer.Option("--last", metavar="N", help="How many of the newest actions.")] = 1000,
+    last: Annotated[int, option("--last N", "How many of the newest actions.")] = 1000,
 ) -> None:
     """Show which of the newest recorded actions these policies would have decided otherwise.
 
@@ -235,10 +208,10 @@ def replay(
     kept = rules == IN_FORCE or is_digest(rules)
     files = {} if kept else read_folder(rules).files
     digest = "" if rules == IN_FORCE or not kept else rules
-    ask = ReplayBundle(last=last, digest=digest, files=files)
-    found = session.ask(ask, Replayed, patience=_PATIENCE)
+    ask = wire.ReplayBundle(last=last, digest=digest, files=files)
+    found = session.ask(ask, wire.Replayed, patience=_PATIENCE)
     if found.problems:
-        _refuse(session, BundleAnswer(digest=found.bundle, problems=found.problems))
+        _refuse(session, wire.BundleAnswer(digest=found.bundle, problems=found.problems))
     session.screen.report(found)
     for one in found.differences:
         session.screen.heading(shown(one.action))
@@ -262,7 +235,7 @@ def replay(
     )
 
 
-def _say(session: Session, answer: BundleAnswer, sentence: str) -> None:
+def _say(session: Session, answer: wire.BundleAnswer, sentence: str) -> None:
     if answer.problems:
         _refuse(session, answer)
     elif session.screen.json:
@@ -271,12 +244,10 @@ def _say(session: Session, answer: BundleAnswer, sentence: str) -> None:
         session.screen.line(f"{sentence}: {answer.digest}")
 
 
-def _refuse(session: Session, answer: BundleAnswer) -> NoReturn:
-    if session.screen.json:
-        session.screen.document(answer)
-    else:
-        show_problems(session.screen, answer.problems)
-        session.screen.note("it is refused, and what is in force stays", "red")
+def _refuse(session: Session, answer: wire.BundleAnswer) -> NoReturn:
+    session.screen.report(answer)
+    show_problems(session.screen, answer.problems)
+    session.screen.hint("it is refused, and what is in force stays", "red")
     raise typer.Exit(1)
 
 
@@ -313,7 +284,7 @@ def _changed(name: str, old: Mapping[str, str], new: Mapping[str, str]) -> Itera
     return islice(lines, 2, None)  # its heads name no file of ours
 
 
-def _signature(found: BundleDetail) -> str:
+def _signature(found: wire.BundleDetail) -> str:
     if not found.row.author:
         return "none: it comes with Taskbound"
     if found.covered:
@@ -325,6 +296,6 @@ def _named(digest: str, base: str) -> str:
     return f"{digest} (the base alone)" if digest == base else digest
 
 
-def _activation(one: ActivationRow) -> str:
+def _activation(one: wire.ActivationRow) -> str:
     alone = ", its author, alone" if one.alone else ""
     return f"{moment(one.at)} {one.how} by {one.by}{alone}: {one.digest or 'the base alone'}"

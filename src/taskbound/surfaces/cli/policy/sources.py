@@ -16,17 +16,8 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from taskbound.core import policy
 from taskbound.core.dataclass import dataclass
-from taskbound.core.policy import (
-    MAX_BUNDLE,
-    MAX_FILES,
-    BadBundleError,
-    PolicyBundle,
-    PolicyTool,
-    bundle_digest,
-    pack,
-    require_names,
-)
 from taskbound.core.tool import parse_definition
 from taskbound.surfaces.cli.reading import BadInputError, FileError, read_file
 from taskbound.surfaces.cli.screen import shown
@@ -66,14 +57,14 @@ def read_folder(told: str) -> PolicyFolder:
         raise FileError(f"`{shown(told)}` can't be read: {error.strerror or error}") from error
     files: dict[str, str] = {}
     cases: dict[str, bytes] = {}
-    left = 2 * MAX_BUNDLE
-    if len(names) > 2 * MAX_FILES:
-        raise BadBundleError(f"`{shown(told)}` holds more than {2 * MAX_FILES} files")
+    left = 2 * policy.MAX_BUNDLE
+    if len(names) > 2 * policy.MAX_FILES:
+        raise policy.BadBundleError(f"`{shown(told)}` holds more than {2 * policy.MAX_FILES} files")
     for name in names:
         if name in _BESIDE:
             continue
         if not name.endswith(".cedar") and not _CASES.fullmatch(name):
-            raise BadBundleError(
+            raise policy.BadBundleError(
                 f"`{shown(name)}` is no file of a folder of policies",  # 1
                 remedy="name files `….cedar` or `….cases.yaml`, and keep others elsewhere",
             )
@@ -83,11 +74,11 @@ def read_folder(told: str) -> PolicyFolder:
             files[name] = _text(name, raw)
         else:
             cases[name] = raw
-    require_names(files)
+    policy.require_names(files)
     return PolicyFolder(path=path, files=files, cases=cases, has_tools=_TOOLS in names)
 
 
-def pinned_tools(session: Session, folder: PolicyFolder, told: str) -> dict[str, PolicyTool]:
+def pinned_tools(session: Session, folder: PolicyFolder, told: str) -> dict[str, policy.PolicyTool]:
     name = told or (str(folder.path / _TOOLS) if folder.has_tools else "")
     if name:
         try:
@@ -101,10 +92,10 @@ def pinned_tools(session: Session, folder: PolicyFolder, told: str) -> dict[str,
     else:
         found = session.ask(ListTools(), ToolRows)
         namespace = session.namespace
-    tools: dict[str, PolicyTool] = {}
+    tools: dict[str, policy.PolicyTool] = {}
     for row in found.rows:
         definition = parse_definition(bytes(row.raw))
-        tools[row.name] = PolicyTool(
+        tools[row.name] = policy.PolicyTool(
             namespace=namespace,
             name=row.name,
             server=row.name.partition("__")[0],
@@ -130,17 +121,19 @@ def _read(path: Path, left: int) -> bytes:
         held = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         if path.is_symlink():
-            raise BadBundleError(
+            raise policy.BadBundleError(
                 f"`{shown(path.name)}` is a link", remedy="put the file itself into the folder"
             ) from error
         raise FileError(f"`{shown(path.name)}` can't be read: {error.strerror or error}") from error
     if not stat.S_ISREG(os.fstat(held).st_mode):
         os.close(held)
-        raise BadBundleError(f"`{shown(path.name)}` is no file", remedy="keep only files in the folder")
+        raise policy.BadBundleError(
+            f"`{shown(path.name)}` is no file", remedy="keep only files in the folder"
+        )
     with os.fdopen(held, "rb") as stream:
         raw = stream.read(left + 1)
     if len(raw) > left:
-        raise BadBundleError(f"the folder holds more than {2 * MAX_BUNDLE} bytes")  # 3
+        raise policy.BadBundleError(f"the folder holds more than {2 * policy.MAX_BUNDLE} bytes")  # 3
     return raw
 
 
@@ -148,7 +141,9 @@ def _text(name: str, raw: bytes) -> str:
     try:
         return raw.decode()
     except UnicodeDecodeError as error:
-        raise BadBundleError(f"`{shown(name)}` is not UTF-8: byte {error.start}", where=name) from error
+        raise policy.BadBundleError(
+            f"`{shown(name)}` is not UTF-8: byte {error.start}", where=name
+        ) from error
 
 
 IN_FORCE: Final = "in-force"
@@ -179,7 +174,7 @@ def ask_bundle(session: Session, told: str) -> BundleDetail:
     """Return the bundle with this digest, or in force; raises OtherBundleError if its digest differs."""
     digest = "" if told == IN_FORCE else require_digest(told)
     found = session.ask(ShowBundle(digest=digest), BundleDetail)
-    made = bundle_digest(pack(PolicyBundle(files=found.files, cases=found.cases)))
+    made = policy.bundle_digest(policy.pack(policy.PolicyBundle(files=found.files, cases=found.cases)))
     if made != found.row.digest or (digest and made != digest):
         raise OtherBundleError(f"what was given for bundle `{shown(told)}` has the digest `{made}`")
     return found
@@ -189,7 +184,7 @@ def read_rules(session: Session, told: str) -> PolicyFolder:
     if told != IN_FORCE and not is_digest(told):
         return read_folder(told)
     found = ask_bundle(session, told)
-    bundle = PolicyBundle(files=found.files, cases=found.cases)
+    bundle = policy.PolicyBundle(files=found.files, cases=found.cases)
     return PolicyFolder(
         path=Path(),
         files=bundle.own,

@@ -50,7 +50,7 @@ from taskbound.surfaces.cli.running.requests import (
 )
 from taskbound.surfaces.cli.running.run import CommandMissingError
 from taskbound.surfaces.cli.screen import Words, moment, shown
-from taskbound.surfaces.cli.session import Session, command
+from taskbound.surfaces.cli.session import Session, argument, command, option
 from taskbound.wire.connection import Ping, StopPush, TaskPush
 from taskbound.wire.target import CredentialRow, ShowCredential
 
@@ -124,24 +124,20 @@ def add_exec(app: typer.Typer) -> None:
 
 def exec_(
     session: Session,
-    words: Annotated[
-        list[str], typer.Argument(metavar="COMMAND...", help="What to run.", show_default=False)
-    ],
+    words: Annotated[list[str], argument("COMMAND...", "What to run.")],
     *,
     credentials: Annotated[
         list[str],
-        typer.Option(
-            "--credential",
-            metavar="TARGET[/KIND][:NAME=VALUE,…]",
-            help="What it needs; the kind where the target has several. Repeatable.",
+        option(
+            "--credential TARGET[/KIND][:NAME=VALUE,…]",
+            "What it needs; the kind where the target has several. Repeatable.",
         ),
     ],
     task: OfTaskOption = "",
     agent: OfAgentOption = "",
     seconds: SecondsOption = 0,
     renew: Annotated[
-        bool,
-        typer.Option("--renew", help="Ask again and again that they live longer while the command runs."),
+        bool, option("--renew", "Ask again and again that they live longer while the command runs.")
     ] = False,
 ) -> None:
     """Request credentials of a task, run a command with them in its environment, and end them with it.

@@ -6,12 +6,11 @@ import signal
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
-import typer
-
 from taskbound.sdk.wish import Wish
 from taskbound.surfaces.cli.naming import whole_task
 from taskbound.surfaces.cli.reading import BadInputError
 from taskbound.surfaces.cli.screen import shown
+from taskbound.surfaces.cli.session import option
 from taskbound.wire.target import ListTargets, TargetRows
 from taskbound.wire.task import ShowTask, TaskDetail
 
@@ -23,21 +22,17 @@ if TYPE_CHECKING:
 
 
 OfTaskOption = Annotated[
-    str,
-    typer.Option(
-        "--task", metavar="TASK", help="The task that asks; `TASKBOUND_TASK` where it is not named."
-    ),
+    str, option("--task TASK", "The task that asks; `TASKBOUND_TASK` where it is not named.")
 ]
 OfAgentOption = Annotated[
-    str, typer.Option("--agent", help="The task's agent, where the account may not look at tasks.")
+    str, option("--agent", "The task's agent, where the account may not look at tasks.")
 ]
 SecondsOption = Annotated[
     int,
-    typer.Option(
-        "--seconds",
-        metavar="N",
+    option(
+        "--seconds N",
+        "For how long; as long as the kind allows if not said. Needed where the scope limits `seconds`.",
         min=0,
-        help="For how long; as long as the kind allows if not said. Needed where the scope limits `seconds`.",
     ),
 ]
 

@@ -31,7 +31,7 @@ from taskbound.surfaces.cli.running.keeper import (
     woken,
 )
 from taskbound.surfaces.cli.screen import Words, ascii_json, shown
-from taskbound.surfaces.cli.session import Session, command
+from taskbound.surfaces.cli.session import Session, argument, command
 from taskbound.surfaces.cli.task import (
     AgentOption,
     GraceOption,
@@ -84,9 +84,7 @@ def add_run(app: typer.Typer) -> None:
 
 def run(
     session: Session,
-    words: Annotated[
-        list[str], typer.Argument(metavar="COMMAND...", help="What to run.", show_default=False)
-    ],
+    words: Annotated[list[str], argument("COMMAND...", "What to run.")],
     *,
     agent: AgentOption = "",
     template: TemplateOption = "",

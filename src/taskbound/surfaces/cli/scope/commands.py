@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated, Final
 import msgspec
 import typer
 
-from taskbound.core.action.canonical import canonical
 from taskbound.core.scope import describe
 from taskbound.core.scope.algebra import Covers, Direction, covers, difference, intersect
 from taskbound.core.scope.review import Weight, against_pinned, breadth, never
@@ -19,10 +18,10 @@ from taskbound.surfaces.cli.scope.reports import (
     CoversReport,
     DiffReport,
     DigestReport,
+    DroppedRow,
     IntersectReport,
     UncoveredRow,
     change_row,
-    dropped_row,
     put,
     remark_row,
     schema_as_text,
@@ -33,7 +32,7 @@ from taskbound.surfaces.cli.scope.reports import (
 from taskbound.surfaces.cli.scope.sources import find_scope, find_tools
 from taskbound.surfaces.cli.scope.suggest import add_suggest
 from taskbound.surfaces.cli.screen import Words, shown
-from taskbound.surfaces.cli.session import Session, command, group
+from taskbound.surfaces.cli.session import Session, command, group, option
 from taskbound.wire.document import Format
 
 if TYPE_CHECKING:
@@ -70,7 +69,7 @@ def _argument(name: str, text: str) -> typer.models.ArgumentInfo:
 FileArgument = Annotated[str, _argument("FILE", _FILE)]
 FirstArgument = Annotated[str, _argument("FIRST", _FILE)]
 SecondArgument = Annotated[str, _argument("SECOND", "The same.")]
-OutOption = Annotated[str, typer.Option("--out", metavar="FILE", help="Write it there.")]
+OutOption = Annotated[str, option("--out FILE", "Write it there.")]
 
 
 @command(
@@ -83,13 +82,10 @@ def check(
     session: Session,
     file: FileArgument,
     tool_definitions: Annotated[
-        str,
-        typer.Option(
-            "--tool-definitions", metavar="FILE", help="Tools as `tool list --json` has them, not the pinned."
-        ),
+        str, option("--tool-definitions FILE", "Tools as `tool list --json` has them, not the pinned.")
     ] = "",
-    offline: Annotated[bool, typer.Option("--offline", help="Ask no daemon for the pinned tools.")] = False,
-    strict: Annotated[bool, typer.Option("--strict", help="End with 1 for breadth too.")] = False,
+    offline: Annotated[bool, option("--offline", "Ask no daemon for the pinned tools.")] = False,
+    strict: Annotated[bool, option("--strict", "End with 1 for breadth too.")] = False,
 ) -> None:
     """Explain what a scope permits and can't permit, how broad it is, and likely mistakes."""
     given = find_scope(session, file)
@@ -108,10 +104,8 @@ def check(
         never=never(scope, None if tools is None else tools.definitions),
         remarks=tuple(remark_row(one, given.spot(one.grant, one.path)) for one in remarks),
     )
-    if session.screen.json:
-        session.screen.document(report)
-    else:
-        _show_check(session.screen, report, remarks)
+    session.screen.report(report)
+    _show_check(session.screen, report, remarks)
     if any(strict or one.weight is Weight.MISTAKE for one in remarks):
         raise typer.Exit(_FOUND)
 
@@ -130,18 +124,16 @@ def diff(
     """Compare two scopes: same, narrower, wider or different, with a call that distinguishes them."""
     one, two = find_scope(session, old).scope, find_scope(session, new).scope
     found = difference(one, two)
-    if session.screen.json:
-        session.screen.document(
-            DiffReport(
-                direction=found.direction.value,
-                old=one.digest,
-                new=two.digest,
-                added=tuple(change_row(each, _example(each)) for each in found.added),
-                removed=tuple(change_row(each, _example(each)) for each in found.removed),
-            )
+    session.screen.report(
+        DiffReport(
+            direction=found.direction.value,
+            old=one.digest,
+            new=two.digest,
+            added=tuple(map(change_row, found.added)),
+            removed=tuple(map(change_row, found.removed)),
         )
-    else:
-        show_difference(session.screen, found)
+    )
+    show_difference(session.screen, found)
     if found.direction not in {Direction.SAME, Direction.NARROWER}:
         raise typer.Exit(_FOUND)
 
@@ -159,30 +151,21 @@ def is_covered(
     """Check whether a scope permits all that another does, limits included; yes is a proof."""
     one, two = find_scope(session, parent).scope, find_scope(session, child).scope
     answer = covers(one, two)
-    if session.screen.json:
-        session.screen.document(
-            CoversReport(covers=True, shares=tuple(map(share_row, answer.shares)), uncovered=())
-            if isinstance(answer, Covers)
-            else CoversReport(
-                covers=False,
-                shares=(),
-                uncovered=tuple(
-                    UncoveredRow(
-                        grant=each.grant, tool=each.tool, nearest=each.nearest or "", text=each.sentence
-                    )
-                    for each in answer.uncovered
-                ),
-            )
-        )
-    elif isinstance(answer, Covers):
+    if isinstance(answer, Covers):
+        shares = tuple(map(share_row, answer.shares))
+        session.screen.report(CoversReport(covers=True, shares=shares, uncovered=()))
         session.screen.heading("yes: whatever the child permits, the parent permits")
         for share in answer.shares:
             taken = ", ".join(f"{amount} of {limit}" for limit, amount in share.taken) or "no limit of it"
             session.screen.fields([(f"  {share.child} by {share.parent}", Words(shown(f"takes {taken}")))])
     else:
+        lacking = tuple(
+            UncoveredRow(grant=each.grant, tool=each.tool, nearest=each.nearest or "", text=each.sentence)
+            for each in answer.uncovered
+        )
+        session.screen.report(CoversReport(covers=False, shares=(), uncovered=lacking))
         session.screen.heading("not shown: the child may permit what the parent doesn't")
         session.screen.fields([("  because", tuple(map(Words, answer.sentences)))])
-    if not isinstance(answer, Covers):
         raise typer.Exit(_FOUND)
 
 
@@ -195,16 +178,15 @@ def is_covered(
 def overlap(session: Session, first: FirstArgument, second: SecondArgument, out: OutOption = "") -> None:
     """Write the intersection of two scopes as YAML; what can't be expressed exactly is left out."""
     found = intersect(find_scope(session, first).scope, find_scope(session, second).scope)
-    if session.screen.json:
-        session.screen.document(
-            IntersectReport(
-                scope=None if found.scope is None else msgspec.Raw(found.scope.canonical),
-                digest="" if found.scope is None else found.scope.digest,
-                dropped=tuple(map(dropped_row, found.dropped)),
-            )
+    session.screen.report(
+        IntersectReport(
+            scope=None if found.scope is None else msgspec.Raw(found.scope.canonical),
+            digest="" if found.scope is None else found.scope.digest,
+            dropped=tuple(msgspec.convert(one, DroppedRow, from_attributes=True) for one in found.dropped),
         )
-    for one in found.dropped if not session.screen.json else ():
-        session.screen.note(f"left out: {one.first} with {one.second}: {shown(Words(one.reason))}", "dim")
+    )
+    for one in found.dropped:
+        session.screen.hint(f"left out: {one.first} with {one.second}: {shown(Words(one.reason))}")
     if found.scope is None:
         session.screen.line("nothing is permitted by both")
         raise typer.Exit(_FOUND)
@@ -225,10 +207,9 @@ def convert(
     file: FileArgument,
     to: Annotated[
         str,
-        typer.Option(
-            "--to",
-            metavar="FORMAT",
-            help="yaml or json; else the other one.",
+        option(
+            "--to FORMAT",
+            "yaml or json; else the other one.",
             autocompletion=lambda: [one.value for one in Format],
         ),
     ] = "",
@@ -259,7 +240,7 @@ def digest(session: Session, file: FileArgument) -> None:
 )
 def schema(
     session: Session,
-    grant: Annotated[bool, typer.Option("--grant", help="Of one grant, not of a whole scope.")] = False,
+    grant: Annotated[bool, option("--grant", "Of one grant, not of a whole scope.")] = False,
     out: OutOption = "",
 ) -> None:
     """Print the JSON Schema of scopes, for completion in editors.
@@ -307,7 +288,3 @@ def _show_changes(screen: Screen, ours: str, theirs: str, changes: Sequence[Chan
         screen.status("+" if ours == "new" else "-", Words(f"{tool}: {words}"))
         if one.example is not None:
             screen.fields([("      only here", Words(f"`{show(one.example)}`"))])
-
-
-def _example(one: Change) -> bytes | None:
-    return None if one.example is None else canonical(one.example)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from taskbound.core.action.canonical import canonical
 from taskbound.core.scope import parse_scope
 from taskbound.surfaces.cli.reading import write_file
 from taskbound.surfaces.cli.screen import ascii_json, shown
@@ -15,7 +16,7 @@ from taskbound.wire.document import read_document, write_yaml
 if TYPE_CHECKING:
     from taskbound.core.action.canonical import JsonValue
     from taskbound.core.scope import Scope
-    from taskbound.core.scope.algebra import Change, Dropped, Share
+    from taskbound.core.scope.algebra import Change, Share
     from taskbound.core.scope.review import Remark
     from taskbound.surfaces.cli.session import Session
 
@@ -130,22 +131,18 @@ def remark_row(one: Remark, where: str) -> RemarkRow:
     )
 
 
-def change_row(one: Change, example: bytes | None) -> ChangeRow:
+def change_row(one: Change) -> ChangeRow:
     return ChangeRow(
         grant=one.grant.id,
         tool=one.grant.tool,
         against="" if one.against is None else one.against.id,
         gaps=tuple(gap.sentence for gap in one.gaps),
-        example=None if example is None else msgspec.Raw(example),
+        example=None if one.example is None else msgspec.Raw(canonical(one.example)),
     )
 
 
 def share_row(one: Share) -> ShareRow:
     return ShareRow(child=one.child, parent=one.parent, taken=dict(one.taken))
-
-
-def dropped_row(one: Dropped) -> DroppedRow:
-    return DroppedRow(first=one.first, second=one.second, reason=one.reason)
 
 
 _ORDER: Final = (
@@ -178,10 +175,8 @@ def schema_as_text(schema: dict[str, JsonValue]) -> bytes:
 def put(session: Session, raw: bytes, out: str) -> None:
     if out:
         write_file(out, [raw])
-        if session.screen.json:
-            session.screen.document(WrittenReport(path=out))
-        else:
-            session.screen.note(f"wrote {shown(out)}", "dim")
+        session.screen.report(WrittenReport(path=out))
+        session.screen.hint(f"wrote {shown(out)}")
         return
     text = raw.decode()
     session.screen.text(

@@ -14,7 +14,7 @@ from taskbound.core.scope import parse_scope
 from taskbound.surfaces.cli.naming import whole_task
 from taskbound.surfaces.cli.reading import BadInputError, parse_seconds, read_file, write_file
 from taskbound.surfaces.cli.screen import Words, shown
-from taskbound.surfaces.cli.session import Session, command
+from taskbound.surfaces.cli.session import Session, argument, command, option
 from taskbound.wire.document import read_document, write_yaml
 from taskbound.wire.policy import IntendedCall, Suggested, SuggestScope
 
@@ -42,20 +42,14 @@ def add_suggest(app: typer.Typer) -> None:
 
 def suggest(
     session: Session,
-    file: Annotated[
-        str,
-        typer.Argument(metavar="[FILE]", help="Calls that are meant; `-` reads.", show_default=False),
-    ] = "",
+    file: Annotated[str, argument("[FILE]", "Calls that are meant; `-` reads.")] = "",
     *,
     task: Annotated[
-        list[str] | None, typer.Option("--task", help="What was permitted in this task. Repeatable.")
+        list[str] | None, option("--task", "What was permitted in this task. Repeatable.")
     ] = None,
-    agent: Annotated[str, typer.Option("--agent", help="The agent whose ceiling bounds it.")] = "",
-    since: Annotated[
-        str,
-        typer.Option("--since", metavar="TIME", help="With `--agent`: since then, such as 7d."),
-    ] = "",
-    out: Annotated[str, typer.Option("--out", metavar="FILE", help="Write it there.")] = "",
+    agent: Annotated[str, option("--agent", "The agent whose ceiling bounds it.")] = "",
+    since: Annotated[str, option("--since TIME", "With `--agent`: since then, such as 7d.")] = "",
+    out: Annotated[str, option("--out FILE", "Write it there.")] = "",
 ) -> None:
     """Suggest the narrowest scope that covers recorded or intended calls, and explain what was widened.
 
@@ -77,13 +71,11 @@ def suggest(
     )
     if out:
         write_file(out, [written(found)])
-    if session.screen.json:
-        session.screen.document(found)
-        return
+    session.screen.report(found)
     if not out:
         session.screen.text(written(found).decode())
     broad, count = sum(one.broad for one in found.widenings), len(found.widenings)
-    session.screen.note(f"from {found.calls} calls; {count} things were widened, {broad} broadly")
+    session.screen.hint(f"from {found.calls} calls; {count} things were widened, {broad} broadly", "yellow")
 
 
 def read_calls(raw: bytes, name: str) -> Iterator[IntendedCall]:

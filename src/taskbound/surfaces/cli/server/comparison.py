@@ -14,18 +14,8 @@ from taskbound.surfaces.cli.errors import fault_of
 from taskbound.surfaces.cli.reading import BadInputError
 from taskbound.surfaces.cli.screen import Words, shown
 from taskbound.surfaces.cli.server.upstream import app
-from taskbound.surfaces.cli.session import Session, command
-from taskbound.wire.tool import (
-    DiffTool,
-    ListTools,
-    ListUpstreams,
-    Seen,
-    SeeTools,
-    ServerSpec,
-    ToolDiff,
-    ToolRows,
-    UpstreamRows,
-)
+from taskbound.surfaces.cli.session import Session, argument, command, option
+from taskbound.wire import tool as wire
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -85,11 +75,9 @@ class UpstreamTests(msgspec.Struct, frozen=True, kw_only=True, tag="upstream-tes
 )
 def look(
     session: Session,
-    names: Annotated[
-        list[str] | None, typer.Argument(metavar="NAME...", help="The servers' names.", show_default=False)
-    ] = None,
+    names: Annotated[list[str] | None, argument("NAME...", "The servers' names.")] = None,
     *,
-    every: Annotated[bool, typer.Option("--all", help="Every pinned server.")] = False,
+    every: Annotated[bool, option("--all", "Every pinned server.")] = False,
 ) -> None:
     """Start or reach pinned servers as a gateway would, and compare their offers with the pins.
 
@@ -98,7 +86,7 @@ def look(
     something does, and the error's status if a server can't be tested. The egress starts servers with slots.
     Only a person may: it is refused from inside a gateway or a `taskbound run`.
     """
-    rows = {one.spec.name: one.spec for one in session.ask(ListUpstreams(), UpstreamRows).rows}
+    rows = {one.spec.name: one.spec for one in session.ask(wire.ListUpstreams(), wire.UpstreamRows).rows}
     if every == bool(names):
         raise BadInputError("it is not said which servers", remedy="name some, or say `--all`")
     missing = next((one for one in names or () if one not in rows), None)
@@ -129,16 +117,19 @@ def look(
         raise typer.Exit(1)
 
 
-def _test(session: Session, spec: ServerSpec) -> UpstreamTest:
-    pinned = {one.name for one in session.ask(ListTools(server=spec.name), ToolRows).rows}
+def _test(session: Session, spec: wire.ServerSpec) -> UpstreamTest:
+    pinned = {one.name for one in session.ask(wire.ListTools(server=spec.name), wire.ToolRows).rows}
     looked = session.plugs.look(session.place, spec, session.namespace)
-    ask = SeeTools(
+    ask = wire.SeeTools(
         server=spec.name,
         identity=looked.identity,
         definitions=tuple(map(msgspec.Raw, looked.definitions)),
         methods=looked.methods,
     )
-    seen = [session.ask(DiffTool(name=tool), ToolDiff) for tool, _, _ in session.ask(ask, Seen).differences]
+    seen = [
+        session.ask(wire.DiffTool(name=tool), wire.ToolDiff)
+        for tool, _, _ in session.ask(ask, wire.Seen).differences
+    ]
     new = sorted({f"{spec.name}__{one}" for one in _names(looked, spec.name)} - pinned)
     return UpstreamTest(
         name=spec.name,

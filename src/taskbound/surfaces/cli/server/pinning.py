@@ -6,11 +6,9 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from taskbound.surfaces.cli.server.tool import app
 from taskbound.surfaces.cli.server.upstream import pin_listed
-from taskbound.surfaces.cli.session import Session, command
+from taskbound.surfaces.cli.session import Session, argument, command, option
 
 
 @command(
@@ -21,24 +19,11 @@ from taskbound.surfaces.cli.session import Session, command
 )
 def pin(
     session: Session,
-    application: Annotated[
-        str,
-        typer.Argument(
-            metavar="FILE", help="A file of Python, or a module, with guarded functions.", show_default=False
-        ),
-    ],
+    application: Annotated[str, argument("FILE", "A file of Python, or a module, with guarded functions.")],
     *,
-    server: Annotated[
-        str,
-        typer.Option("--server", metavar="NAME", help="Whose functions, where there are several servers."),
-    ] = "",
-    python: Annotated[
-        str,
-        typer.Option("--python", metavar="PATH", help="The program's own Python, which has `taskbound`."),
-    ] = "",
-    seconds: Annotated[
-        int, typer.Option("--seconds", min=1, max=600, help="How long loading it may take.")
-    ] = 60,
+    server: Annotated[str, option("--server NAME", "Whose functions, where there are several servers.")] = "",
+    python: Annotated[str, option("--python PATH", "The program's own Python, which has `taskbound`.")] = "",
+    seconds: Annotated[int, option("--seconds", "How long loading it may take.", min=1, max=600)] = 60,
 ) -> None:
     """Pin the guarded functions of a program.
 

@@ -20,7 +20,7 @@ from taskbound.core.tool.oauth.client import METHODS, OAuthClient
 from taskbound.core.tool.slot import KEY_SLOT, SECRET_SLOT
 from taskbound.surfaces.cli.reading import BadInputError
 from taskbound.surfaces.cli.screen import shown
-from taskbound.surfaces.cli.session import Session, command
+from taskbound.surfaces.cli.session import Session, argument, command, option
 from taskbound.wire.connection import Done
 from taskbound.wire.tool import ListUpstreams, OAuthSpec, SetSecret, UpstreamRow, UpstreamRows, identity_of
 
@@ -33,10 +33,9 @@ if TYPE_CHECKING:
 _PARTS: Final = ("client", "issuer", "method", "resource", "revoke", "scope", "token")
 OAuth = Annotated[
     list[str] | None,
-    typer.Option(
-        "--oauth",
-        metavar="NAME=VALUE",
-        help="Reach the URL with tokens: client, issuer, method, scope, resource, token, revoke. Repeatable.",
+    option(
+        "--oauth NAME=VALUE",
+        "Reach the URL with tokens: client, issuer, method, scope, resource, token, revoke. Repeatable.",
     ),
 ]
 
@@ -127,13 +126,10 @@ def add_secret(app: typer.Typer) -> None:
 
 def secret(
     session: Session,
-    server: Annotated[str, typer.Argument(help="The server's name.", show_default=False)],
-    slot: Annotated[
-        str,
-        typer.Argument(metavar="SLOT", help="As `upstream add --secret` declared it.", show_default=False),
-    ],
+    server: Annotated[str, argument("", "The server's name.")],
+    slot: Annotated[str, argument("SLOT", "As `upstream add --secret` declared it.")],
     *,
-    remove: Annotated[bool, typer.Option("--remove", help="Take the value away.")] = False,
+    remove: Annotated[bool, option("--remove", "Take the value away.")] = False,
 ) -> None:
     """Fill a slot of a server with a secret, or replace it; shows the server first.
 

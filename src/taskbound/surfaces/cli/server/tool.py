@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-import typer
-
 from taskbound.core.approval import parse_probes
 from taskbound.core.approval.probe import parse_checks
 from taskbound.core.tool import parse_definition
@@ -13,79 +11,61 @@ from taskbound.core.tool.file import parse_roles, role_text
 from taskbound.surfaces.cli.reading import BadInputError
 from taskbound.surfaces.cli.screen import Words, shown
 from taskbound.surfaces.cli.server.tool_file import add_file_commands
-from taskbound.surfaces.cli.session import Session, command, group
-from taskbound.wire.tool import (
-    AcceptTool,
-    AnswerForTool,
-    DeclareTool,
-    DiffTool,
-    ListTools,
-    OwnTool,
-    ToolDiff,
-    ToolRow,
-    ToolRows,
-)
+from taskbound.surfaces.cli.session import Session, argument, command, group, option
+from taskbound.wire import tool as wire
 
 _DOES = {"read": "read and do no more", "write": "write", "destructive": "destroy"}
 
 
 app = group("tool", "The tools of the pinned servers, and what changed since a person pinned them.")
 
-ToolArgument = Annotated[str, typer.Argument(metavar="TOOL", help="As server__tool.", show_default=False)]
+ToolArgument = Annotated[str, argument("TOOL", "As server__tool.")]
 IdempotentOption = Annotated[
     bool | None,
-    typer.Option(
+    option(
         "--idempotent/--not-idempotent",
-        help="Whether a repeated call has no further effect: then an unknown outcome needs no approval.",
+        "Whether a repeated call has no further effect: then an unknown outcome needs no approval.",
         show_default=False,
     ),
 ]
 ProbesOption = Annotated[
     list[str] | None,
-    typer.Option(
-        "--probe",
-        metavar="ARGUMENT=KIND:WHERE",
-        help="An argument that names what can change: `file:/FOLDER`, `revision:/REPOSITORY`,"
+    option(
+        "--probe ARGUMENT=KIND:WHERE",
+        "An argument that names what can change: `file:/FOLDER`, `revision:/REPOSITORY`,"
         " `revision:ARGUMENT:/FOLDER`, `row:sqlite:/FILE?table=T&key=K&version=V`,"
         " `row:postgresql:SERVICE?schema=S&table=T&key=K&version=V`, `etag:https://HOST/PATH/` or"
-        " `answer:SERVER__TOOL#ARGUMENT`."
-        " These stand for all that was declared before.",
+        " `answer:SERVER__TOOL#ARGUMENT`. These stand for all that was declared before.",
     ),
 ]
 ChecksOption = Annotated[
     list[str] | None,
-    typer.Option(
-        "--check",
-        metavar="SECONDS:ARGUMENT=row:PLACE",
-        help="A row whose key an argument holds is the effect of a call: if it is missing so many"
-        " seconds after a call was lost, an unknown outcome needs no approval. These replace all that was"
-        " declared before.",
+    option(
+        "--check SECONDS:ARGUMENT=row:PLACE",
+        "A row whose key an argument holds is the effect of a call: if it is missing so many seconds after"
+        " a call was lost, an unknown outcome needs no approval. These replace all that was declared before.",
     ),
 ]
 OwnerOption = Annotated[
-    str,
-    typer.Option("--owner", metavar="PERSON", help="Who answers for it: without one, what acts is refused."),
+    str, option("--owner PERSON", "Who answers for it: without one, what acts is refused.")
 ]
 OutcomeOption = Annotated[
     Literal["watched", "unwatched"] | None,
-    typer.Option(
+    option(
         "--outcome",
-        help="Whether outcomes of its calls are reported. Only AuthZEN requests calls of an unwatched tool.",
+        "Whether outcomes of its calls are reported. Only AuthZEN requests calls of an unwatched tool.",
         show_default=False,
     ),
 ]
 EffectOption = Annotated[
     Literal["read", "write", "destructive"] | None,
-    typer.Option(
-        "--effect", help="What a call may do to the world, whatever its server says.", show_default=False
-    ),
+    option("--effect", "What a call may do to the world, whatever its server says.", show_default=False),
 ]
 RolesOption = Annotated[
     list[str] | None,
-    typer.Option(
-        "--role",
-        metavar="ARGUMENT=ROLE",
-        help="What an argument is for: path, url, program, recipient, amount, name, content, query or option."
+    option(
+        "--role ARGUMENT=ROLE",
+        "What an argument is for: path, url, program, recipient, amount, name, content, query or option."
         " These stand for all that was declared before.",
     ),
 ]
@@ -94,13 +74,10 @@ RolesOption = Annotated[
 @command(app, "list", examples="taskbound tool list\ntaskbound tool list --server git")
 def list_tools(
     session: Session,
-    server: Annotated[str, typer.Option("--server", help="Only those of this server.")] = "",
+    server: Annotated[str, option("--server", "Only those of this server.")] = "",
 ) -> None:
     """List the pinned tools and their effects, as declared by the server or a person."""
-    found = session.ask(ListTools(server=server), ToolRows)
-    if session.screen.json:
-        session.screen.document(found)
-        return
+    found = session.show(wire.ListTools(server=server), wire.ToolRows)
     session.screen.table(
         ("TOOL", "EFFECT", "STATE", "OWNER", "APPROVERS", "DESCRIPTION"),
         [
@@ -121,26 +98,20 @@ def list_tools(
 @command(app, "diff", examples="taskbound tool diff git__git_log")
 def diff(session: Session, name: ToolArgument) -> None:
     """Show how the definition that was last seen differs from the pinned one."""
-    found = session.ask(DiffTool(name=name), ToolDiff)
-    if session.screen.json:
-        session.screen.document(found)
-        return
-    _show(session, found)
+    _show(session, session.show(wire.DiffTool(name=name), wire.ToolDiff))
 
 
 @command(app, "accept", asks=True, examples="taskbound tool accept git__git_log")
 def accept(
     session: Session,
     name: ToolArgument,
-    definition: Annotated[
-        str, typer.Option("--definition", metavar="DIGEST", help="Accept only this one.")
-    ] = "",
+    definition: Annotated[str, option("--definition DIGEST", "Accept only this one.")] = "",
 ) -> None:
     """Pin the definition that was last seen, after showing the differences.
 
     Only a person may: it is refused from inside a gateway or a `taskbound run`.
     """
-    found = session.ask(DiffTool(name=name), ToolDiff)
+    found = session.ask(wire.DiffTool(name=name), wire.ToolDiff)
     if not found.seen:
         raise BadInputError(
             f"nothing else was seen of `{shown(name)}` that could be accepted",
@@ -154,7 +125,7 @@ def accept(
         )
     _show(session, found)
     session.confirm(f"Pin this definition of {shown(name)}?")
-    session.act(AcceptTool(name=name, definition=digest), f"{shown(name)} is pinned as {digest}")
+    session.act(wire.AcceptTool(name=name, definition=digest), f"{shown(name)} is pinned as {digest}")
 
 
 @command(
@@ -178,21 +149,17 @@ def declare(
     *,
     idempotent: IdempotentOption = None,
     probes: ProbesOption = None,
-    none: Annotated[
-        bool, typer.Option("--no-probes", help="No argument names what can change any more.")
-    ] = False,
+    none: Annotated[bool, option("--no-probes", "No argument names what can change any more.")] = False,
     checks: ChecksOption = None,
     effect: EffectOption = None,
     roles: RolesOption = None,
     outcome: OutcomeOption = None,
     no_checks: Annotated[
-        bool, typer.Option("--no-checks", help="Nothing shows any more whether a call had its effect.")
+        bool, option("--no-checks", "Nothing shows any more whether a call had its effect.")
     ] = False,
-    approver: Annotated[
-        list[str], typer.Option("--approver", metavar="PERSON", help="Who approves for it; may be repeated.")
-    ] = [],  # noqa: B006 - typer copies it
+    approver: Annotated[list[str], option("--approver PERSON", "Who approves for it; may be repeated.")] = [],  # noqa: B006 - typer copies it
     no_approvers: Annotated[
-        bool, typer.Option("--no-approvers", help="Leave it to those who approve for the agent.")
+        bool, option("--no-approvers", "Leave it to those who approve for the agent.")
     ] = False,
     owner: OwnerOption = "",
 ) -> None:
@@ -219,7 +186,7 @@ def declare(
     if owner:
         _set_owner(session, name, owner)
         return
-    said = DeclareTool(
+    said = wire.DeclareTool(
         name=name,
         definition=digest,
         idempotent=idempotent,
@@ -238,7 +205,7 @@ add_file_commands(app)
 
 
 def _pinned(session: Session, name: str) -> str:
-    rows = session.ask(ListTools(), ToolRows).rows
+    rows = session.ask(wire.ListTools(), wire.ToolRows).rows
     row = next((one for one in rows if one.name == name), None)
     if row is None:
         raise BadInputError(
@@ -246,9 +213,8 @@ def _pinned(session: Session, name: str) -> str:
         )
     raw = bytes(row.raw)
     digest = parse_definition(raw).digest  # of what is shown, not the daemon's
-    if not session.screen.json:
-        session.screen.heading(shown(name))
-        session.screen.fields([("pinned", Words(raw.decode())), ("definition", digest)])
+    session.screen.heading(shown(name))
+    session.screen.fields([("pinned", Words(raw.decode())), ("definition", digest)])
     return digest
 
 
@@ -268,7 +234,7 @@ def _showing(checks: list[str] | None, *, none: bool) -> tuple[str, ...] | None:
     return tuple(one.text for one in parse_checks(checks)) if checks else None
 
 
-def _words(said: DeclareTool) -> str:
+def _words(said: wire.DeclareTool) -> str:
     words: list[str] = []
     if said.idempotent is not None:
         words.append("idempotent" if said.idempotent else "not idempotent")
@@ -291,15 +257,15 @@ def _words(said: DeclareTool) -> str:
 def _set_approvers(session: Session, name: str, approvers: tuple[str, ...] | None) -> None:
     who = "those who approve for the agent" if approvers is None else ", ".join(map(shown, approvers))
     session.confirm(f"Have {who} approve for {shown(name)}?")
-    session.act(AnswerForTool(name=name, approvers=approvers), f"{who} approve for {shown(name)}")
+    session.act(wire.AnswerForTool(name=name, approvers=approvers), f"{who} approve for {shown(name)}")
 
 
 def _set_owner(session: Session, name: str, owner: str) -> None:
     session.confirm(f"Have {shown(owner)} answer for {shown(name)}?")
-    session.act(OwnTool(name=name, owner=owner), f"{shown(owner)} answers for {shown(name)}")
+    session.act(wire.OwnTool(name=name, owner=owner), f"{shown(owner)} answers for {shown(name)}")
 
 
-def _show(session: Session, found: ToolDiff) -> None:
+def _show(session: Session, found: wire.ToolDiff) -> None:
     session.screen.heading(shown(found.name))
     session.screen.fields(
         [
@@ -312,7 +278,7 @@ def _show(session: Session, found: ToolDiff) -> None:
     )
 
 
-def _effect(row: ToolRow) -> str:
+def _effect(row: wire.ToolRow) -> str:
     notes = ["idempotent"] if row.idempotent else []
     notes += ["unwatched"] if row.unwatched else []
     notes += [f"looks at {one.argument}" for one in parse_probes(row.probes)]
@@ -322,7 +288,7 @@ def _effect(row: ToolRow) -> str:
     return f"{row.effect} ({', '.join(notes)})" if notes else row.effect
 
 
-def _approvers(row: ToolRow) -> str:
+def _approvers(row: wire.ToolRow) -> str:
     return "" if row.approvers is None else ", ".join(row.approvers) or "(none)"
 
 

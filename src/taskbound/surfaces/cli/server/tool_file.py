@@ -16,17 +16,9 @@ from taskbound.surfaces.cli.reading import BadInputError, read_file
 from taskbound.surfaces.cli.ready import MARK, find_ready, package_of, read_ready
 from taskbound.surfaces.cli.scope.reports import put, schema_as_text
 from taskbound.surfaces.cli.screen import shown
-from taskbound.surfaces.cli.session import Session, command
+from taskbound.surfaces.cli.session import Session, argument, command, option
+from taskbound.wire import tool as wire
 from taskbound.wire.document import read_document, write_yaml
-from taskbound.wire.tool import (
-    ApplyTools,
-    ListTools,
-    ListUpstreams,
-    ToolChanges,
-    ToolRows,
-    ToolSaid,
-    UpstreamRows,
-)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -34,12 +26,9 @@ if TYPE_CHECKING:
     from taskbound.core.action.canonical import JsonValue
     from taskbound.core.tool.file import Role, ToolFile
     from taskbound.core.tool.file.describe import Proposal
-    from taskbound.wire.tool import ServerSpec
 
 
-RelaxOption = Annotated[
-    bool, typer.Option("--relax", help="What relaxes is meant: say it once you have looked at it.")
-]
+RelaxOption = Annotated[bool, option("--relax", "What relaxes is meant: say it once you have looked at it.")]
 _SEPARATOR: Final = "__"
 
 
@@ -71,14 +60,9 @@ def add_file_commands(app: typer.Typer) -> None:
 
 def apply(
     session: Session,
-    file: Annotated[
-        str,
-        typer.Argument(metavar="FILE", help="The tool file; `-` reads, `ready:NAME` comes with Taskbound."),
-    ],
+    file: Annotated[str, argument("FILE", "The tool file; `-` reads, `ready:NAME` comes with Taskbound.")],
     *,
-    server: Annotated[
-        str, typer.Option("--server", metavar="NAME", help="For this server, where the file fits several.")
-    ] = "",
+    server: Annotated[str, option("--server NAME", "For this server, where the file fits several.")] = "",
     relax: RelaxOption = False,
 ) -> None:
     """Declare all that a tool file says of a server's tools, or nothing.
@@ -92,41 +76,39 @@ def apply(
     session.screen.report(done)
 
 
-def apply_to(session: Session, file: ToolFile, server: str, *, relax: bool, ask: bool) -> ToolChanges:
+def apply_to(session: Session, file: ToolFile, server: str, *, relax: bool, ask: bool) -> wire.ToolChanges:
     """`relax` permits relaxing changes. Without `ask`, naming the file was the user's confirmation."""
     _require_slots(session, file, server)
-    saying = ApplyTools(server=server, tools=tuple(_said(file, server)), shareable=file.shareable)
-    seen = session.ask(saying, ToolChanges)
+    saying = wire.ApplyTools(server=server, tools=tuple(_said(file, server)), shareable=file.shareable)
+    seen = session.ask(saying, wire.ToolChanges)
     loose = sum(one.relaxes for one in seen.rows)
-    if not session.screen.json:
-        _show(session, seen)
-        if loose and not relax:
-            session.screen.note(f"{loose} of these relax what holds now; nothing of it was declared")
+    _show(session, seen)
+    if loose and not relax:
+        session.screen.hint(f"{loose} of these relax what holds now; nothing of it was declared", "yellow")
     if ask and seen.rows and (relax or not loose):
         session.confirm(f"Declare this of the tools of {shown(server)}?")
-    done = session.ask(msgspec.structs.replace(saying, agreed=seen.digest, relax=relax), ToolChanges)
-    if not session.screen.json:
-        count = len({one.tool for one in done.rows if one.what != "shareable"})
-        session.screen.line(
-            f"{count} tools of {shown(server)} are declared anew"
-            if done.rows
-            else f"the tools of {shown(server)} are declared so already"
-        )
+    done = session.ask(msgspec.structs.replace(saying, agreed=seen.digest, relax=relax), wire.ToolChanges)
+    count = len({one.tool for one in done.rows if one.what != "shareable"})
+    session.screen.line(
+        f"{count} tools of {shown(server)} are declared anew"
+        if done.rows
+        else f"the tools of {shown(server)} are declared so already"
+    )
     return done
 
 
 def describe(
     session: Session,
-    server: Annotated[str, typer.Argument(metavar="SERVER", help="A pinned server.", show_default=False)],
+    server: Annotated[str, argument("SERVER", "A pinned server.")],
     *,
-    out: Annotated[str, typer.Option("--out", metavar="FILE", help="Write it there.")] = "",
+    out: Annotated[str, option("--out FILE", "Write it there.")] = "",
 ) -> None:
     """Propose a tool file for a pinned server from its tools' own descriptions.
 
     Applying it unchanged relaxes nothing: effects are those that hold without a file. Argument roles are
     guessed, with the reason as a comment; review it before use.
     """
-    rows = session.ask(ListTools(server=server), ToolRows).rows
+    rows = session.ask(wire.ListTools(server=server), wire.ToolRows).rows
     if not rows:
         raise BadInputError(f"the server `{shown(server)}` has no tools, so there is nothing to describe")
     if any(credential_kind(one.name) is not None for one in rows):
@@ -136,7 +118,7 @@ def describe(
         )
     proposals = [describe_tool(parse_definition(bytes(one.raw))) for one in rows]
     owners = tuple(one.owner for one in rows)
-    upstreams = session.ask(ListUpstreams(), UpstreamRows).rows
+    upstreams = session.ask(wire.ListUpstreams(), wire.UpstreamRows).rows
     slots = [slot for one in upstreams if one.spec.name == server for slot in one.spec.slots]
     if session.screen.json and not out:
         session.screen.document(_value(server, proposals, slots, owners))
@@ -146,7 +128,7 @@ def describe(
 
 def schema(
     session: Session,
-    out: Annotated[str, typer.Option("--out", metavar="FILE", help="Write it there.")] = "",
+    out: Annotated[str, option("--out FILE", "Write it there.")] = "",
 ) -> None:
     """Print the JSON Schema of tool files, for completion in editors.
 
@@ -197,7 +179,7 @@ def written(
 
 
 def _server_of(session: Session, file: ToolFile, told: str) -> str:
-    specs = [one.spec for one in session.ask(ListUpstreams(), UpstreamRows).rows]
+    specs = [one.spec for one in session.ask(wire.ListUpstreams(), wire.UpstreamRows).rows]
     fitting = [one.name for one in specs if is_for(file, one) and told in {"", one.name}]
     if len(fitting) == 1:
         return fitting[0]
@@ -215,13 +197,13 @@ def _server_of(session: Session, file: ToolFile, told: str) -> str:
     )
 
 
-def is_for(file: ToolFile, spec: ServerSpec) -> bool:
+def is_for(file: ToolFile, spec: wire.ServerSpec) -> bool:
     package = package_of(spec)
     known = file.package is None or (package is not None and file.package.has(package))
     return known and file.fits(spec.name)
 
 
-def name_ready(session: Session, specs: Iterable[ServerSpec]) -> None:
+def name_ready(session: Session, specs: Iterable[wire.ServerSpec]) -> None:
     found = [(spec.name, ready[0]) for spec in specs if (ready := find_ready(spec)) is not None]
     if not found:
         return
@@ -232,7 +214,7 @@ def name_ready(session: Session, specs: Iterable[ServerSpec]) -> None:
 
 
 def _require_slots(session: Session, file: ToolFile, server: str) -> None:
-    rows = session.ask(ListUpstreams(), UpstreamRows).rows if file.slots else ()
+    rows = session.ask(wire.ListUpstreams(), wire.UpstreamRows).rows if file.slots else ()
     pinned = {slot for one in rows if one.spec.name == server for slot in one.spec.slots}
     lacking = [one for one in file.slots if one not in pinned]
     if lacking:
@@ -248,9 +230,9 @@ def _meant(file: ToolFile) -> str:
     return f"{names} of {release}" if names else release
 
 
-def _said(file: ToolFile, server: str) -> Iterator[ToolSaid]:
+def _said(file: ToolFile, server: str) -> Iterator[wire.ToolSaid]:
     for one in file.tools:
-        yield ToolSaid(
+        yield wire.ToolSaid(
             name=f"{server}{_SEPARATOR}{one.name}",
             effect=None if one.effect is None else one.effect.value,
             roles=one.roles,
@@ -263,7 +245,7 @@ def _said(file: ToolFile, server: str) -> Iterator[ToolSaid]:
         )
 
 
-def _show(session: Session, found: ToolChanges) -> None:
+def _show(session: Session, found: wire.ToolChanges) -> None:
     """Print every change in full: a table would cut what the user agrees to."""
     if not found.rows:
         session.screen.line("nothing changes")

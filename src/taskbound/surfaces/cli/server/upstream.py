@@ -6,7 +6,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
 
 import msgspec
-import typer
 
 from taskbound.core.action import canonical, parse_document
 from taskbound.core.tool import ToolDefinition, method_definition, parse_definitions, parse_slot
@@ -23,7 +22,7 @@ from taskbound.surfaces.cli.server.secret import (
     with_slot,
 )
 from taskbound.surfaces.cli.server.tool_file import RelaxOption, apply_to, is_for, name_ready, read_tool_file
-from taskbound.surfaces.cli.session import Session, command, group
+from taskbound.surfaces.cli.session import Session, argument, command, group, option
 from taskbound.wire.connection import Done
 from taskbound.wire.tool import AddUpstream, ListUpstreams, RemoveUpstream, ServerSpec, UpstreamRows
 
@@ -51,10 +50,9 @@ ASKS: Final = {
 """How a person says what a server may ask, and what MCP calls it."""
 AsksOption: TypeAlias = Annotated[
     list[str] | None,
-    typer.Option(
-        "--asks",
-        metavar="KIND",
-        help="A task may grant it to ask its clients so: elicitation, roots or sampling. Repeatable.",
+    option(
+        "--asks KIND",
+        "A task may grant it to ask its clients so: elicitation, roots or sampling. Repeatable.",
     ),
 ]
 
@@ -62,45 +60,33 @@ add_secret(app)
 
 
 Env = Annotated[
-    list[str] | None,
-    typer.Option("--env", metavar="NAME=VALUE", help="Give it this variable; it is stored. Repeatable."),
+    list[str] | None, option("--env NAME=VALUE", "Give it this variable; it is stored. Repeatable.")
 ]
 Limit = Annotated[
     list[str] | None,
-    typer.Option(
-        "--limit",
-        metavar="NAME=MUCH",
-        help="Let it use no more than this: cpu, files, memory, processes, size. Repeatable.",
+    option(
+        "--limit NAME=MUCH", "Let it use no more than this: cpu, files, memory, processes, size. Repeatable."
     ),
 ]
 Header = Annotated[
     list[str] | None,
-    typer.Option(
-        "--header", metavar="NAME=VALUE", help="Send this header to the URL; it is no secret. Repeatable."
-    ),
+    option("--header NAME=VALUE", "Send this header to the URL; it is no secret. Repeatable."),
 ]
-Key = Annotated[str, typer.Option("--key", metavar="SHA256", help="Believe only this public key at the URL.")]
-Ca = Annotated[
-    str, typer.Option("--ca", metavar="FILE", help="Who certifies the URL, instead of the system's.")
-]
-Agents = Annotated[list[str] | None, typer.Option("--agent", help="Offer it to this agent only. Repeatable.")]
-Tools = Annotated[
-    str, typer.Option("--tools", metavar="FILE", help="Declare what this tool file says of its tools.")
-]
+Key = Annotated[str, option("--key SHA256", "Believe only this public key at the URL.")]
+Ca = Annotated[str, option("--ca FILE", "Who certifies the URL, instead of the system's.")]
+Agents = Annotated[list[str] | None, option("--agent", "Offer it to this agent only. Repeatable.")]
+Tools = Annotated[str, option("--tools FILE", "Declare what this tool file says of its tools.")]
 Definitions = Annotated[
     str,
-    typer.Option(
-        "--definitions",
-        metavar="FILE",
-        help="Take its tools from this file, a JSON list of tool objects, and start nothing.",
+    option(
+        "--definitions FILE", "Take its tools from this file, a JSON list of tool objects, and start nothing."
     ),
 ]
 Secret = Annotated[
     list[str] | None,
-    typer.Option(
-        "--secret",
-        metavar="SLOT",
-        help="Give it a secret there, piped or typed; with `=credential:TARGET/KIND#NAME`, one of each task's"
+    option(
+        "--secret SLOT",
+        "Give it a secret there, piped or typed; with `=credential:TARGET/KIND#NAME`, one of each task's"
         " own. Repeatable.",
     ),
 ]
@@ -125,17 +111,15 @@ Secret = Annotated[
 )
 def add(
     session: Session,
-    name: Annotated[str, typer.Argument(help="What stands before `__` in its tools' names.")],
-    server: Annotated[
-        list[str] | None, typer.Argument(metavar="COMMAND...", help="The server's command line.")
-    ] = None,
+    name: Annotated[str, argument("", "What stands before `__` in its tools' names.")],
+    server: Annotated[list[str] | None, argument("COMMAND...", "The server's command line.")] = None,
     *,
     agent: Agents = None,
     env: Env = None,
     limit: Limit = None,
-    cwd: Annotated[str, typer.Option("--cwd", metavar="DIR", help="Run it there.")] = "",
+    cwd: Annotated[str, option("--cwd DIR", "Run it there.")] = "",
     asks: AsksOption = None,
-    url: Annotated[str, typer.Option("--url", help="Reach it there, instead of starting a command.")] = "",
+    url: Annotated[str, option("--url", "Reach it there, instead of starting a command.")] = "",
     header: Header = None,
     key: Key = "",
     ca: Ca = "",
@@ -286,9 +270,7 @@ def _tell(session: Session, name: str, probed: Probed) -> None:
 def list_upstreams(session: Session) -> None:
     """List the pinned servers. The values of their variables are not shown."""
     found = without_values(session.ask(ListUpstreams(), UpstreamRows))
-    if session.screen.json:
-        session.screen.document(found)
-        return
+    session.screen.report(found)
     session.screen.table(
         (
             "SERVER",
@@ -320,9 +302,7 @@ def list_upstreams(session: Session) -> None:
 
 
 @command(app, "remove", asks=True, examples="taskbound upstream remove git --yes")
-def remove(
-    session: Session, name: Annotated[str, typer.Argument(help="The server's name.", show_default=False)]
-) -> None:
+def remove(session: Session, name: Annotated[str, argument("", "The server's name.")]) -> None:
     """Remove a server and its pinned tools; calls to them are refused from now on."""
     session.confirm(f"Remove the server {shown(name)} and its pinned tools?")
     session.act(RemoveUpstream(name=name), f"{shown(name)} is removed")

@@ -256,9 +256,7 @@ def say_steps(session: Session, target: TargetFile, halves: PublicHalves) -> Non
 
 def say_first_look(session: Session, keys: NewKeys, *, over: bool) -> None:
     screen = session.screen
-    if screen.json:
-        screen.document(keys)
-        return
+    screen.report(keys)
     row = keys.target
     name = shown(row.name)
     if over and row.state == "ready" and not row.trouble:
@@ -267,5 +265,5 @@ def say_first_look(session: Session, keys: NewKeys, *, over: bool) -> None:
     met = (
         f": {shown(Words(row.trouble))}" if over and row.trouble else " and nothing is known of the host yet"
     )
-    screen.note(f"{name} is declared{met}", "")
-    screen.note("it gives nothing until all of that is done and its test works", "")
+    screen.hint(f"{name} is declared{met}", "")
+    screen.hint("it gives nothing until all of that is done and its test works", "")

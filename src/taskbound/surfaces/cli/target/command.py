@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 import msgspec
-import typer
 
 from taskbound.core.action.canonical import canonical
 from taskbound.core.errors import DeniedError
@@ -21,7 +20,7 @@ from taskbound.core.tool import Binding
 from taskbound.core.tool.slot import ADMIN_SLOT
 from taskbound.surfaces.cli.reading import BadInputError, read_file, write_file
 from taskbound.surfaces.cli.screen import Words, moment, shown
-from taskbound.surfaces.cli.session import Session, command, group
+from taskbound.surfaces.cli.session import Session, argument, command, group, option
 from taskbound.surfaces.cli.target.access import (
     NewKeys,
     Way,
@@ -40,16 +39,8 @@ from taskbound.surfaces.cli.target.preflight import (
     row_of,
     watch_preflight,
 )
+from taskbound.wire import target as wire
 from taskbound.wire.document import read_document
-from taskbound.wire.target import (
-    AddTarget,
-    ListTargets,
-    RemoveTarget,
-    SetAdmin,
-    TargetRows,
-    TargetTesting,
-    TestTarget,
-)
 
 if TYPE_CHECKING:
     from taskbound.core.action.canonical import JsonValue
@@ -64,31 +55,25 @@ _FIRST_LOOK: Final = 15.0
 _NOWHERE: Final = frozenset({socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)})
 """The word of who knows names that there is no such one, or none with an address."""
 
-FileArgument = Annotated[
-    str,
-    typer.Argument(metavar="FILE", help="The target's file, YAML or JSON; `-` reads it.", show_default=False),
-]
-NameArgument = Annotated[str, typer.Argument(metavar="TARGET", help="The target's name.", show_default=False)]
+FileArgument = Annotated[str, argument("FILE", "The target's file, YAML or JSON; `-` reads it.")]
+NameArgument = Annotated[str, argument("TARGET", "The target's name.")]
 UserOption = Annotated[
-    str,
-    typer.Option(
-        "--admin-user", metavar="USER", help="Whom the target knows as its admin; the password is typed."
-    ),
+    str, option("--admin-user USER", "Whom the target knows as its admin; the password is typed.")
 ]
 StdinOption = Annotated[
     bool,
-    typer.Option(
+    option(
         "--admin-stdin",
-        help='Read the admin access from standard input: {"user": …, "password": …}, or with `--admin-user`'
-        ' the password on one line; of a host with OpenSSH {"ca": …, "key": …}, private keys both; of an'
+        'Read the admin access from standard input: {"user": …, "password": …}, or with `--admin-user` the'
+        ' password on one line; of a host with OpenSSH {"ca": …, "key": …}, private keys both; of an'
         ' OpenBao {"token": …}.',
     ),
 ]
 KeysOption = Annotated[
     bool,
-    typer.Option(
+    option(
         "--new-keys",
-        help="Of a host with OpenSSH: make the keys here, seal them unseen, and show what to do on the host.",
+        "Of a host with OpenSSH: make the keys here, seal them unseen, and show what to do on the host.",
     ),
 ]
 
@@ -144,9 +129,13 @@ def add(
     require_somewhere(target.place)
     access = read_access(session, target, way)
     halves = public_halves(session, target, access)
-    session.ask(ListTargets(), TargetRows)  # a broker that is the daemon's own is started for who looks
+    session.ask(
+        wire.ListTargets(), wire.TargetRows
+    )  # a broker that is the daemon's own is started for who looks
     sealed = _seal(session, target, access, 1)
-    testing = session.ask(AddTarget(file=msgspec.Raw(canonical(value)), sealed=sealed), TargetTesting)
+    testing = session.ask(
+        wire.AddTarget(file=msgspec.Raw(canonical(value)), sealed=sealed), wire.TargetTesting
+    )
     _require_same(target.identity(session.namespace), testing.identity, target.name)
     _conclude(session, target, testing, halves if new_keys else None)
 
@@ -159,17 +148,14 @@ def test(session: Session, name: NameArgument) -> None:
     be revoked in any case.
     """
     before = row_of(session, name).tested
-    testing = session.ask(TestTarget(name=name), TargetTesting)
+    testing = session.ask(wire.TestTarget(name=name), wire.TargetTesting)
     await_preflight(session, testing, before=before)
 
 
 @command(app, "list", examples="taskbound target list")
 def list_all(session: Session) -> None:
     """List the targets: kind, state, and the number of live credentials."""
-    found = session.ask(ListTargets(), TargetRows)
-    if session.screen.json:
-        session.screen.document(found)
-        return
+    found = session.show(wire.ListTargets(), wire.TargetRows)
     session.screen.table(
         ("TARGET", "KIND", "STATE", "LIVING", "REVOKING", "SWEPT", "OWNER", "CREDENTIALS"),
         [
@@ -188,20 +174,21 @@ def list_all(session: Session) -> None:
         "no targets; add one with `taskbound target add`",
     )
     if lasting := lasting_list(found.rows):
-        session.screen.note(lasting)
+        session.screen.hint(lasting, "yellow")
     if not found.broker:
-        session.screen.note("no broker is connected: nothing is minted, and nothing revoked")
+        session.screen.hint("no broker is connected: nothing is minted, and nothing revoked", "yellow")
     if found.doubted:
-        session.screen.note(
+        session.screen.hint(
             f"nothing is minted since {moment(found.doubted)}: {shown(found.doubt)} (epoch {found.epoch});"
-            f" targets where something may be left: {found.doubted_targets}"
+            f" targets where something may be left: {found.doubted_targets}",
+            "yellow",
         )
 
 
 @command(app, "show", examples="taskbound target show orders-db")
 def show(session: Session, name: NameArgument) -> None:
     """Show a target: its address, owner and approvers, kinds of credentials, and last preflight."""
-    found = session.ask(ListTargets(name=name), TargetRows)
+    found = session.ask(wire.ListTargets(name=name), wire.TargetRows)
     row = only_row(found, name)
     session.screen.report(row)
     session.screen.heading(shown(row.name))
@@ -269,8 +256,8 @@ def admin(
     access = read_access(session, target, way)
     halves = public_halves(session, target, access)
     number = row.number + 1
-    ask = SetAdmin(name=target.name, sealed=_seal(session, target, access, number), number=number)
-    testing = session.ask(ask, TargetTesting)
+    ask = wire.SetAdmin(name=target.name, sealed=_seal(session, target, access, number), number=number)
+    testing = session.ask(ask, wire.TargetTesting)
     _conclude(session, target, testing, halves if new_keys else None, before=row.tested)
 
 
@@ -281,7 +268,7 @@ def remove(session: Session, name: NameArgument) -> None:
     Revoke them first with `taskbound credential revoke --target TARGET`.
     """
     session.confirm(f"Remove the target {shown(name)}? No task gets a credential of it any more.")
-    session.act(RemoveTarget(name=name), f"target {shown(name)} removed")
+    session.act(wire.RemoveTarget(name=name), f"target {shown(name)} removed")
 
 
 @command(
@@ -293,7 +280,7 @@ def remove(session: Session, name: NameArgument) -> None:
 )
 def host_helper(
     session: Session,
-    output: Annotated[str, typer.Option("--output", "-o", metavar="FILE", help="Write it there.")] = "",
+    output: Annotated[str, option("--output -o FILE", "Write it there.")] = "",
 ) -> None:
     """Print the helper that an OpenSSH host needs: one file for Python 3.9 and OpenSSH.
 
@@ -375,7 +362,7 @@ def _require_same(wanted: str, found: str, name: str) -> None:
 def _conclude(
     session: Session,
     target: TargetFile,
-    testing: TargetTesting,
+    testing: wire.TargetTesting,
     fresh: PublicHalves | None,
     *,
     before: int | None = None,

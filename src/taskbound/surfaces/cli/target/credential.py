@@ -26,19 +26,9 @@ from taskbound.surfaces.cli.running.requests import (
     wish_of,
 )
 from taskbound.surfaces.cli.screen import Words, moment, shown
-from taskbound.surfaces.cli.session import Session, command, group
+from taskbound.surfaces.cli.session import Session, argument, command, group, option
+from taskbound.wire import target as wire
 from taskbound.wire.connection import Done
-from taskbound.wire.target import (
-    CredentialRow,
-    CredentialRows,
-    ListCredentials,
-    ListTargets,
-    RevokeCredentials,
-    RevokingCredentials,
-    ShowCredential,
-    SweepTargets,
-    TargetRows,
-)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -51,11 +41,9 @@ _PAUSE: Final = 0.25
 _PAGE: Final = 500
 _STATES: Final = ("journaled", "minting", "active", "revoking", "revoked", "unsupported")
 
-CredentialArgument = Annotated[
-    str, typer.Argument(metavar="CREDENTIAL", help="Its id: crd_….", show_default=False)
-]
-TargetOption = Annotated[str, typer.Option("--target", metavar="TARGET", help="Only those in this target.")]
-TaskOption = Annotated[str, typer.Option("--task", metavar="TASK", help="Only those of this task.")]
+CredentialArgument = Annotated[str, argument("CREDENTIAL", "Its id: crd_….")]
+TargetOption = Annotated[str, option("--target TARGET", "Only those in this target.")]
+TaskOption = Annotated[str, option("--task TASK", "Only those of this task.")]
 
 
 class NotShownError(DeniedError):
@@ -100,25 +88,19 @@ def list_all(
     *,
     task: TaskOption = "",
     target: TargetOption = "",
-    agent: Annotated[str, typer.Option("--agent", help="Only those of this agent.")] = "",
+    agent: Annotated[str, option("--agent", "Only those of this agent.")] = "",
     states: Annotated[
         list[str] | None,
-        typer.Option(
-            "--state",
-            help="Only those in this state; repeatable.",
-            autocompletion=lambda: list(_STATES),
-        ),
+        option("--state", "Only those in this state; repeatable.", autocompletion=lambda: list(_STATES)),
     ] = None,
-    limit: Annotated[int, typer.Option("--limit", min=1, max=_PAGE, help="So many at most.")] = 50,
-    before: Annotated[
-        str, typer.Option("--before", metavar="CREDENTIAL", help="Those made before this one.")
-    ] = "",
+    limit: Annotated[int, option("--limit", "So many at most.", min=1, max=_PAGE)] = 50,
+    before: Annotated[str, option("--before CREDENTIAL", "Those made before this one.")] = "",
 ) -> None:
     """List credentials, newest first; secrets are never shown."""
     unknown = [one for one in states or () if one not in _STATES]
     if unknown:
         raise BadInputError(f"`{shown(unknown[0])}` is no state", remedy=f"say one of {', '.join(_STATES)}")
-    ask = ListCredentials(
+    ask = wire.ListCredentials(
         task=whole_task(session, task) if task else "",
         target=target,
         agent=agent,
@@ -126,13 +108,15 @@ def list_all(
         limit=limit,
         before=whole_credential(session, before) if before else "",
     )
-    _table(session, session.ask(ask, CredentialRows), "no credentials")
+    _table(session, session.ask(ask, wire.CredentialRows), "no credentials")
 
 
 @command(app, "show", examples="taskbound credential show crd_…")
 def show(session: Session, credential: CredentialArgument) -> None:
     """Show a credential: its purpose, its state, and why it ended."""
-    found = session.show(ShowCredential(credential=whole_credential(session, credential)), CredentialRow)
+    found = session.show(
+        wire.ShowCredential(credential=whole_credential(session, credential)), wire.CredentialRow
+    )
     session.screen.heading(shown(found.id))
     session.screen.fields(
         [
@@ -166,7 +150,7 @@ def overdue(session: Session, *, target: TargetOption = "") -> None:
 
     Revocation is retried until the target shows that the credential is gone.
     """
-    found = session.ask(ListCredentials(target=target, overdue=True, limit=_PAGE), CredentialRows)
+    found = session.ask(wire.ListCredentials(target=target, overdue=True, limit=_PAGE), wire.CredentialRows)
     _table(session, found, "nothing is overdue")
     if found.rows:
         raise typer.Exit(1)
@@ -182,13 +166,11 @@ def overdue(session: Session, *, target: TargetOption = "") -> None:
 )
 def revoke(
     session: Session,
-    credential: Annotated[
-        str, typer.Argument(metavar="CREDENTIAL", help="Its id: crd_….", show_default=False)
-    ] = "",
+    credential: Annotated[str, argument("CREDENTIAL", "Its id: crd_….")] = "",
     *,
-    task: Annotated[str, typer.Option("--task", metavar="TASK", help="All of this task.")] = "",
-    target: Annotated[str, typer.Option("--target", metavar="TARGET", help="All in this target.")] = "",
-    why: Annotated[str, typer.Option("--why", help="Why; it is recorded.")] = "",
+    task: Annotated[str, option("--task TASK", "All of this task.")] = "",
+    target: Annotated[str, option("--target TARGET", "All in this target.")] = "",
+    why: Annotated[str, option("--why", "Why; it is recorded.")] = "",
 ) -> None:
     """Revoke one credential, or all of a task or target. Only a person may; the task goes on."""
     named = [one for one in (credential, task, target) if one]
@@ -202,13 +184,13 @@ def revoke(
     what = shown(credential) or (f"all of {shown(task)}" if task else f"all in {shown(target)}")
     session.confirm(f"Revoke {what}? Programs that use it lose access.")
     revoked: list[str] = []
-    ask = RevokeCredentials(credential=credential, task=task, target=target, why=why)
+    ask = wire.RevokeCredentials(credential=credential, task=task, target=target, why=why)
     while True:
-        answer = session.ask(ask, RevokingCredentials)
+        answer = session.ask(ask, wire.RevokingCredentials)
         revoked += answer.credentials
         if not (answer.more and answer.credentials):
             break
-    session.screen.report(RevokingCredentials(credentials=tuple(revoked), more=answer.more))
+    session.screen.report(wire.RevokingCredentials(credentials=tuple(revoked), more=answer.more))
     for one in revoked:
         session.screen.line(f"{shown(one)} is being revoked")
     if not revoked:
@@ -226,16 +208,16 @@ def sweep(session: Session, *, target: TargetOption = "") -> None:
     before = {one.name: one.swept for one in _targets(session, target).rows}
     if target and not before:
         raise BadInputError(f"no target is named `{shown(target)}`", remedy="see `taskbound target list`")
-    session.ask(SweepTargets(target=target), Done)
-    if before and not session.screen.json:
-        session.screen.note(f"the broker looks through {', '.join(map(shown, before))}", "")
+    session.ask(wire.SweepTargets(target=target), Done)
+    if before:
+        session.screen.hint(f"the broker looks through {', '.join(map(shown, before))}", "")
     end = time.monotonic() + _SWEPT
     open_ = set(before)
     while True:
         found = _targets(session, target)
         over = [one for one in found.rows if one.name not in before or one.swept != before[one.name]]
         for one in over:
-            if one.name in open_ and not session.screen.json:  # said at once: another one may take its time
+            if one.name in open_:  # said at once: another one may take its time
                 count = f"{one.living} living, {one.revoking} revoking"
                 session.screen.line(f"{shown(one.name)}: swept at {moment(one.swept or 0)}, {count}")
         open_ = {one.name for one in found.rows} - {one.name for one in over}
@@ -261,8 +243,8 @@ def renew(session: Session, credential: CredentialArgument, *, seconds: SecondsO
     The renewal is decided like a new request and may need approvals. It never outlives its task. The secret
     doesn't change and is not shown.
     """
-    ask = ShowCredential(credential=whole_credential(session, credential))
-    row = session.ask(ask, CredentialRow)
+    ask = wire.ShowCredential(credential=whole_credential(session, credential))
+    row = session.ask(ask, wire.CredentialRow)
     given = {
         name: str(value) for name, value in parse_object(bytes(row.arguments)).items() if name != SECONDS
     }
@@ -274,7 +256,7 @@ def renew(session: Session, credential: CredentialArgument, *, seconds: SecondsO
         session.plugs.join(session.place, session.namespace, agent=row.agent, task=row.task) as joined,
     ):
         joined.renew(had, seconds, lambda one: say_held(session, one))
-    now = session.show(ask, CredentialRow)
+    now = session.show(ask, wire.CredentialRow)
     session.screen.line(f"{shown(now.id)} ends at {moment(now.ends)}")
 
 
@@ -286,23 +268,15 @@ def renew(session: Session, credential: CredentialArgument, *, seconds: SecondsO
 )
 def request(
     session: Session,
-    credential: Annotated[
-        str,
-        typer.Argument(
-            metavar="TARGET[/KIND]", help="The target, and the kind where it has several.", show_default=False
-        ),
-    ],
+    credential: Annotated[str, argument("TARGET[/KIND]", "The target, and the kind where it has several.")],
     *,
     task: OfTaskOption = "",
     agent: OfAgentOption = "",
     seconds: SecondsOption = 0,
     given: Annotated[
-        list[str] | None,
-        typer.Option("--with", metavar="NAME=VALUE", help="A value of a parameter of the kind. Repeatable."),
+        list[str] | None, option("--with NAME=VALUE", "A value of a parameter of the kind. Repeatable.")
     ] = None,
-    show_secret: Annotated[
-        bool, typer.Option("--show-secret", help="Print what was minted, secrets too.")
-    ] = False,
+    show_secret: Annotated[bool, option("--show-secret", "Print what was minted, secrets too.")] = False,
 ) -> None:
     """Request a credential for a task and print it, with its secrets, as `NAME=value` lines.
 
@@ -351,7 +325,7 @@ def _print(session: Session, found: TaskCredential) -> None:
         session.screen.word(f"{name}={value}")
 
 
-def _table(session: Session, found: CredentialRows, empty: str) -> None:
+def _table(session: Session, found: wire.CredentialRows, empty: str) -> None:
     session.screen.report(found)
     session.screen.table(
         ("CREDENTIAL", "STATE", "TARGET", "TASK", "ENDS", "OVERDUE", "WHY"),
@@ -371,7 +345,7 @@ def _table(session: Session, found: CredentialRows, empty: str) -> None:
     )
 
 
-def _renewal(row: CredentialRow) -> str:
+def _renewal(row: wire.CredentialRow) -> str:
     if not row.renewal:
         return ""
     until = moment(row.renewal_ends or 0)
@@ -383,11 +357,11 @@ def _renewal(row: CredentialRow) -> str:
     return f"{said.get(row.renewal_state, row.renewal_state)} ({row.renewal})"
 
 
-def _overdue(row: CredentialRow) -> str:
+def _overdue(row: wire.CredentialRow) -> str:
     if not row.age:
         return "-"
     return f"{row.age} s{' OVERDUE' if row.overdue else ''}"
 
 
-def _targets(session: Session, target: str) -> TargetRows:
-    return session.ask(ListTargets(name=target), TargetRows)
+def _targets(session: Session, target: str) -> wire.TargetRows:
+    return session.ask(wire.ListTargets(name=target), wire.TargetRows)

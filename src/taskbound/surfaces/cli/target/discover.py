@@ -18,7 +18,7 @@ from taskbound.core.errors import TaskboundError
 from taskbound.surfaces.cli.errors import fault_of
 from taskbound.surfaces.cli.reading import BadInputError
 from taskbound.surfaces.cli.screen import Words, moment, shown
-from taskbound.surfaces.cli.session import Session, command
+from taskbound.surfaces.cli.session import Session, command, option
 from taskbound.surfaces.cli.target.credential import app
 from taskbound.wire.target import Discovered, DiscoverTarget, ListTargets, TargetRows
 
@@ -55,8 +55,7 @@ class DiscoveredTargets(msgspec.Struct, frozen=True, kw_only=True, tag="discover
 
 
 TargetsOption = Annotated[
-    list[str] | None,
-    typer.Option("--target", metavar="TARGET", help="Look at this target, and no other. Repeatable."),
+    list[str] | None, option("--target TARGET", "Look at this target, and no other. Repeatable.")
 ]
 
 
@@ -72,10 +71,8 @@ def discover(session: Session, *, target: TargetsOption = None) -> None:
     searched, or a search was incomplete.
     """
     found = _targets(session, tuple(dict.fromkeys(target or ())))
-    if session.screen.json:
-        session.screen.document(found)
-    else:
-        _show_targets(session, found)
+    session.screen.report(found)
+    _show_targets(session, found)
     if found.unseen or any(one.count or not one.whole for one in found.targets):
         raise typer.Exit(1)  # 3
 
@@ -123,9 +120,9 @@ def _show_targets(session: Session, found: DiscoveredTargets) -> None:
             screen.line(_NOT_WHOLE)
     for lost in found.unseen:
         text = f"error: {shown(lost.target)} can't be seen: {shown(Words(lost.message))} [{shown(lost.code)}]"
-        screen.note(text, "red")
+        screen.hint(text, "red")
         if lost.advice:
-            screen.note(f"what to do: {shown(Words(lost.advice))}", "")
+            screen.hint(f"what to do: {shown(Words(lost.advice))}", "")
     if not found.targets and not found.unseen:
         screen.line("no targets")
 

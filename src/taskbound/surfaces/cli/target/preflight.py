@@ -160,19 +160,18 @@ def await_preflight(session: Session, testing: TargetTesting, *, before: int | N
             f"the preflight of `{shown(row.name)}` failed: {shown(Words(why))}",
             remedy=_ON_THE_HOST if row.kind == OPENSSH else "",
         )
-    if not session.screen.json:
-        session.screen.line(f"target {shown(row.name)} is ready")
-        for kind in row.kinds:
-            session.screen.line(f"  {shown(kind.tool)}: {shown(kind.description)}")
-        if not row.revocable:
-            session.screen.line(lasting_words(row))
-        lasts = lost_for(row)
-        if lasts:
-            session.screen.note(
-                "its credentials can't be listed there: one lost in a crash is not revoked, and expires"
-                f" within {lasts} seconds",
-                "",
-            )  # 3
+    session.screen.line(f"target {shown(row.name)} is ready")
+    for kind in row.kinds:
+        session.screen.line(f"  {shown(kind.tool)}: {shown(kind.description)}")
+    if not row.revocable:
+        session.screen.line(lasting_words(row))
+    lasts = lost_for(row)
+    if lasts:
+        session.screen.hint(
+            "its credentials can't be listed there: one lost in a crash is not revoked, and expires"
+            f" within {lasts} seconds",
+            "",
+        )  # 3
 
 
 def _canaries(session: Session, testing: TargetTesting) -> list[CredentialRow]:
@@ -184,15 +183,13 @@ def _say_progress(session: Session, canaries: list[CredentialRow], said: dict[st
         now = f"{one.state}{f': {one.trouble}' if one.trouble else ''}"
         if said.get(one.id) != now:
             said[one.id] = now
-            if not session.screen.json:
-                session.screen.note(f"  {shown(one.kind)}: {shown(Words(now))}", "")
+            session.screen.hint(f"  {shown(one.kind)}: {shown(Words(now))}", "")
 
 
 def _say_testing(session: Session, testing: TargetTesting) -> None:
-    if not session.screen.json:
-        count = len(testing.credentials)
-        canaries = "a canary" if count == 1 else f"canaries of {count} kinds"
-        session.screen.note(f"testing {shown(testing.name)}: {canaries}, minted, used and revoked", "")
+    count = len(testing.credentials)
+    canaries = "a canary" if count == 1 else f"canaries of {count} kinds"
+    session.screen.hint(f"testing {shown(testing.name)}: {canaries}, minted, used and revoked", "")
 
 
 def row_of(session: Session, name: str) -> TargetRow:
