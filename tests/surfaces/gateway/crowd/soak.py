@@ -89,6 +89,30 @@ class Plan:
     seed: int = 1
 
 
+def nothing_left(name: str, before: Held, after: Held) -> None:
+    """Raise `LeftBehind` if a process has more beneath it, or more open, than before the crowd came."""
+    if after.beneath > before.beneath or after.descriptors > before.descriptors:
+        raise LeftBehind(
+            f"the {name} had {before.beneath} processes and {before.descriptors} descriptors before,"
+            f" and {after.beneath} and {after.descriptors} after"
+        )
+
+
+def within(name: str, held: Held, bound: int) -> None:
+    """Raise `TooMuch` or `LeftBehind` if a process has more resident, or more connections, than it may."""
+    if held.resident > bound:
+        raise TooMuch(f"the {name} has {held.resident // _MIB} MiB resident, and may have {bound // _MIB}")
+    if held.pooled > _POOLED:
+        raise LeftBehind(f"the {name} has {held.pooled} descriptors of its database")
+
+
+def not_grown(first: dict[str, int], second: dict[str, int], growth: int) -> None:
+    """Raise `TooMuch` if the most of the second half is so many bytes above that of the first."""
+    for name, resident in second.items():
+        if resident > first.get(name, resident) + growth:
+            raise TooMuch(f"the {name} grew from {first[name] // _MIB} to {resident // _MIB} MiB resident")
+
+
 @dataclass(slots=True)
 class Witnessed:
     """What was counted."""
@@ -164,19 +188,13 @@ class _Crowd:
         for name, pid in pids.items():
             before = self._base[name]
             after = await settled(pid, before, patience=self._plan.leaving)
-            if after.beneath > before.beneath or after.descriptors > before.descriptors:
+            try:
+                nothing_left(name, before, after)
+            except LeftBehind:
                 for one in descendants(self._there.process.pid):
                     os.kill(one, signal.SIGKILL)
-                raise LeftBehind(
-                    f"the {name} had {before.beneath} processes and {before.descriptors} descriptors before,"
-                    f" and {after.beneath} and {after.descriptors} after"
-                )
-        first, second = self.witnessed.halves
-        for name, resident in second.items():
-            if resident > first.get(name, resident) + self._plan.growth:
-                raise TooMuch(
-                    f"the {name} grew from {first[name] // _MIB} to {resident // _MIB} MiB resident"
-                )
+                raise
+        not_grown(*self.witnessed.halves, self._plan.growth)
         self.witnessed.after = held_by(self._there.process.pid)
         self.witnessed.cut = self._place.far.cut
 
@@ -200,16 +218,10 @@ class _Crowd:
         if pipes:
             found["gateway"] = max(pipes, key=lambda one: one.resident)
         for name, held in found.items():
-            bound = self._plan.resident // (4 if name == "gateway" else 1)
-            if held.resident > bound:
-                raise TooMuch(
-                    f"the {name} has {held.resident // _MIB} MiB resident, and may have {bound // _MIB}"
-                )
+            within(name, held, self._plan.resident // (4 if name == "gateway" else 1))
             self.witnessed.most[name] = larger(self.witnessed.most.get(name, held), held)
             half = self.witnessed.halves[self._done > self._plan.calls // 2]
             half[name] = max(half.get(name, 0), held.resident)
-            if held.pooled > _POOLED:
-                raise LeftBehind(f"the {name} has {held.pooled} descriptors of its database")
         return found
 
     # --- the crowd -------------------------------------------------------------------------------

@@ -1,11 +1,16 @@
 from __future__ import annotations
 
+import os
+import subprocess
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.surfaces.gateway.crowd.accounts import Made, Unaccounted, account
-from tests.surfaces.gateway.crowd.ground import Row
+from tests.surfaces.gateway.crowd.ground import Held, Row, held_by
+from tests.surfaces.gateway.crowd.soak import LeftBehind, TooMuch, not_grown, nothing_left, within
 
 
 def row(state: str = "succeeded", text: str = "a", task: str = "one") -> Row:
@@ -64,3 +69,44 @@ def test_a_call_whose_story_adds_up_is_counted_by_its_state(
 def test_a_call_whose_story_does_not_add_up_is_named(story: Any) -> None:
     with pytest.raises(Unaccounted, match="`a`"):
         account(*story)
+
+
+# --- what is left behind ------------------------------------------------------------------------------------
+
+BEFORE = Held(beneath=2, descriptors=20, resident=1 << 20)
+
+
+@pytest.mark.parametrize("more", [{"beneath": 3}, {"descriptors": 21}])
+def test_a_process_and_a_descriptor_more_than_before_are_left_behind(more: dict[str, int]) -> None:
+    nothing_left("front", BEFORE, BEFORE)
+    with pytest.raises(LeftBehind, match="the front had 2 processes and 20 descriptors before"):
+        nothing_left("front", BEFORE, replace(BEFORE, **more))
+
+
+def test_memory_above_the_bound_or_above_that_of_the_first_half_is_too_much() -> None:
+    within("front", BEFORE, 1 << 20)
+    with pytest.raises(TooMuch, match="the front has 1 MiB resident, and may have 0"):
+        within("front", BEFORE, (1 << 20) - 1)
+    not_grown({"front": 10}, {"front": 15, "gateway": 99}, 5)
+    with pytest.raises(TooMuch, match="the front grew"):
+        not_grown({"front": 10}, {"front": 16}, 5)
+
+
+def test_connections_of_the_database_have_a_bound() -> None:
+    with pytest.raises(LeftBehind, match="46 descriptors of its database"):
+        within("daemon", replace(BEFORE, pooled=46), 1 << 20)
+    within("daemon", replace(BEFORE, pooled=45), 1 << 20)
+
+
+def test_what_a_process_holds_is_counted(tmp_path: Path) -> None:
+    before = held_by(os.getpid())
+    with (tmp_path / "open").open("w"), (tmp_path / "taskbound.db").open("w"):
+        child = subprocess.Popen(["/bin/sleep", "60"])
+        try:
+            after = held_by(os.getpid())
+        finally:
+            child.kill()
+            child.wait()
+    assert (after.descriptors, after.pooled) == (before.descriptors + 1, before.pooled + 1)
+    assert after.beneath == before.beneath + 1
+    assert after.resident > 1 << 20
