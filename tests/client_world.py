@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from taskbound.core.task import Task
-    from taskbound.flows.token import Begun
+    from taskbound.flows.token import StartedRequest
 
 SPACE = "default"
 BASE = "https://gate.example"
@@ -55,9 +55,9 @@ class Desk:
         self.task = task
         self.base = base
         self.issuer, self.signs_in = issuer, signs_in
-        self.askings = Askings(world.means, world.tasks)
+        self.askings = Askings(world.adapters, world.tasks)
 
-    def begin(self, **changes: str) -> Begun:
+    def begin(self, **changes: str) -> StartedRequest:
         told = {
             "response_type": "code",
             "client_id": "desk",
@@ -68,7 +68,7 @@ class Desk:
             "state": "xyz",
             **changes,
         }
-        client = known_client(self.world.means, SPACE, "desk")
+        client = known_client(self.world.adapters, SPACE, "desk")
         return self.askings.begin(
             SPACE,
             list(told.items()),
@@ -78,10 +78,10 @@ class Desk:
             signs_in=self.signs_in,
         )
 
-    def consent(self, begun: Begun, actor: Actor = ANN) -> None:
+    def consent(self, begun: StartedRequest, actor: Actor = ANN) -> None:
         self.askings.consent(SPACE, begun.typed, actor, task=self.task.id)
 
-    def collect(self, begun: Begun) -> dict[str, str]:
+    def collect(self, begun: StartedRequest) -> dict[str, str]:
         there = self.askings.collect(SPACE, begun.asked.id, begun.secret, issuer=BASE)
         return dict(parse_qsl(urlsplit(there).query))
 
@@ -92,14 +92,14 @@ class Desk:
 
     def exchange(self, code: str, **changes: str) -> Admitted:
         plain = {"client": "desk", "redirect": CALLBACK, "verifier": VERIFIER, "resource": RESOURCE}
-        return exchange_code(self.world.means, SPACE, code, Exchange(**plain | changes))
+        return exchange_code(self.world.adapters, SPACE, code, Exchange(**plain | changes))
 
     def admitted(self, **changes: str) -> Admitted:
         return self.exchange(self.code(), **changes)
 
     def renew(self, refresh: str, **changes: Any) -> Admitted:
         plain: dict[str, Any] = {"client": "desk", "resource": RESOURCE}
-        return renew(self.world.means, SPACE, refresh, Renewal(**plain | changes))
+        return renew(self.world.adapters, SPACE, refresh, Renewal(**plain | changes))
 
     def told(self, *kinds: str) -> list[Any]:
         with self.world.store.read() as snapshot:
@@ -110,7 +110,7 @@ class Desk:
 
 def settled(world: World) -> Desk:
     task = world.settle_in()
-    add_client(world.means, SPACE, "desk", shown="Desk", redirects=(CALLBACK,), actor=ANN, owns=True)
+    add_client(world.adapters, SPACE, "desk", shown="Desk", redirects=(CALLBACK,), actor=ANN, owns=True)
     return Desk(world, task)
 
 

@@ -61,17 +61,17 @@ class TokenWorld:
 
     def __init__(self, store: Store, folder: Path, *, world: World | None = None) -> None:
         self.world = World(store=store) if world is None else world
-        self.means = self.world.means
+        self.adapters = self.world.adapters
         path = folder / "token-keys"
         if not path.exists():
             create_token_key_directory(path)
         self.folder = TokenKeyDirectory(path)
         self.signer = Watched(RowSigner(store=store, keys=self.folder, clock=self.world.clock, issuer=ISSUER))
         issuing = Issuing(issuer=ISSUER, domain="corp.example")
-        self.keys = TokenKeys(self.means, self.signer)
-        self.tokens = Tokens(self.means, issuing, self.signer, self.keys)
-        self.verification = Verification(self.means, issuing)
-        self.published = Published(self.means, self.signer)
+        self.keys = TokenKeys(self.adapters, self.signer)
+        self.tokens = Tokens(self.adapters, issuing, self.signer, self.keys)
+        self.verification = Verification(self.adapters, issuing)
+        self.published = Published(self.adapters, self.signer)
         self.refused: list[tuple[Barred, OperationRequest, str]] = []
         """What the rules refused within an exchange, and to which agent."""
         self.unbelieved: list[tuple[str, str, str]] = []
@@ -100,13 +100,13 @@ class TokenWorld:
         return self.verification.verify(text, **plain | changes)
 
     def row(self, token: Token) -> Token:
-        with self.means.store.read() as snapshot:
+        with self.adapters.store.read() as snapshot:
             found = snapshot.tokens.token(token.namespace, token.id)
         assert found is not None
         return found
 
     def rows(self) -> tuple[Token, ...]:
-        with self.means.store.read() as snapshot:
+        with self.adapters.store.read() as snapshot:
             return snapshot.tokens.tokens("default", limit=1000)
 
     def kid(self, state: TokenKeyState) -> str:

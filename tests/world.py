@@ -23,15 +23,15 @@ from taskbound.core.tool import ServerIdentity
 from taskbound.flows.action import Outcomes, Release, Report, Withhold
 from taskbound.flows.approval import Approvals
 from taskbound.flows.approval.answers import Plans
-from taskbound.flows.approval.look import Unseen, look_far
+from taskbound.flows.approval.look import NeedsProbe, probe_remote
 from taskbound.flows.audit.sequencing import LogFreshness, open_writer
 from taskbound.flows.decision import Call, Decisions, Narrowings, Planning, Refusals, Views
 from taskbound.flows.decision.usable import NotDecided
 from taskbound.flows.identity import Agents, Deliveries, register_person
-from taskbound.flows.means import Actor, Means
+from taskbound.flows.means import Actor, Adapters
 from taskbound.flows.policy import Bundles, Policies
 from taskbound.flows.task import Changes, ChildOrder, Delegations, TaskOrder, Tasks, Watch, Widenings
-from taskbound.flows.tool import Pins, Sights
+from taskbound.flows.tool import PinComparison, Pins
 from taskbound.ports.monitor import BadMonitorError, MonitorUnreachableError
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from taskbound.core.errors import TaskboundError
     from taskbound.core.scope import Scope
     from taskbound.core.task import Task
-    from taskbound.flows.approval.look import Sight
+    from taskbound.flows.approval.look import OperandFindings
     from taskbound.flows.decision import Answer
     from taskbound.flows.decision.narrowing import NarrowedTo
     from taskbound.ports.store import Store, Transaction
@@ -150,7 +150,7 @@ class World:
         freshness = LogFreshness(lambda: self.elapsed)
         freshness.mark(0)
         freshness.confirm(0)
-        self.means = Means(
+        self.adapters = Adapters(
             store=self.store,
             clock=self.clock,
             chance=self.chance,
@@ -165,25 +165,25 @@ class World:
             writer=self.chance.name("wrt"),
         )
         self.views = Views(self.store)
-        self.deliveries = Deliveries(self.means)
-        self.tasks = Tasks(self.means, self.views, self.deliveries)
-        self.changes = Changes(self.means, self.views)
-        self.watch = Watch(self.means, self.views)
-        self.delegations = Delegations(self.means, self.deliveries)
-        self.agents = Agents(self.means, self.views)
-        self.pins = Pins(self.means, self.views)
-        self.sights = Sights(self.means, self.views)
-        self.bundles = Bundles(self.means, self.views)
-        self.approvals = Approvals(self.means)
-        self.widenings = Widenings(self.means, self.views)
-        self.decisions = Decisions(self.means, self.views)
-        self.narrowings = Narrowings(self.means, self.views)
-        self.planning = Planning(self.means, self.views)
-        self.plans = Plans(self.means)
-        refusals = Refusals(self.means, self.views, self.decisions, Allowance())
-        self.outcomes = Outcomes(self.means, refusals)
+        self.deliveries = Deliveries(self.adapters)
+        self.tasks = Tasks(self.adapters, self.views, self.deliveries)
+        self.changes = Changes(self.adapters, self.views)
+        self.watch = Watch(self.adapters, self.views)
+        self.delegations = Delegations(self.adapters, self.deliveries)
+        self.agents = Agents(self.adapters, self.views)
+        self.pins = Pins(self.adapters, self.views)
+        self.sights = PinComparison(self.adapters, self.views)
+        self.bundles = Bundles(self.adapters, self.views)
+        self.approvals = Approvals(self.adapters)
+        self.widenings = Widenings(self.adapters, self.views)
+        self.decisions = Decisions(self.adapters, self.views)
+        self.narrowings = Narrowings(self.adapters, self.views)
+        self.planning = Planning(self.adapters, self.views)
+        self.plans = Plans(self.adapters)
+        refusals = Refusals(self.adapters, self.views, self.decisions, Allowance())
+        self.outcomes = Outcomes(self.adapters, refusals)
         self._requests = count(1)
-        open_writer(self.means, software="test")
+        open_writer(self.adapters, software="test")
 
     def beside(self) -> World:
         """Another daemon over the same store, at the same time."""
@@ -191,7 +191,7 @@ class World:
 
     def settle_in(self, *, uid: int = 1000) -> Task:
         """Ann, her active agent, the bank, and a running task."""
-        register_person(self.means, "default", "ann", uid=uid, actor=ANN)
+        register_person(self.adapters, "default", "ann", uid=uid, actor=ANN)
         self.add_agent("coder")
         self.add_bank()
         return self.start()
@@ -320,17 +320,19 @@ class World:
         """An answer for each call, as a daemon gives them: what has to be looked at first is."""
         answers: list[Answer] = []
         for call, answer in zip(calls, self.decisions.decide(calls), strict=True):
-            if isinstance(answer, Unseen):
-                answers += self.decide([replace(call, sight=look_far(self.means, answer.looks))])
+            if isinstance(answer, NeedsProbe):
+                answers += self.decide([replace(call, sight=probe_remote(self.adapters, answer.looks))])
             else:
                 answers.append(answer)
         return tuple(answers)
 
     def narrow(self, raw: bytes, signature: bytes, arguments: bytes) -> NarrowedTo:
         """Take a narrowing, as a daemon does: what has to be looked at first is."""
-        sight: Sight | None = None
-        while isinstance(done := self.narrowings.narrow("default", raw, signature, arguments, sight), Unseen):
-            sight = look_far(self.means, done.looks)
+        sight: OperandFindings | None = None
+        while isinstance(
+            done := self.narrowings.narrow("default", raw, signature, arguments, sight), NeedsProbe
+        ):
+            sight = probe_remote(self.adapters, done.looks)
         return done
 
     def tell(
@@ -364,10 +366,10 @@ def scope_of(value: dict[str, Any]) -> Scope:
     return parse_scope(value)
 
 
-_OTHERS: dict[type, str] = {Repeated: "duplicate", Narrowed: "narrowed", Unseen: "unseen"}
+_OTHERS: dict[type, str] = {Repeated: "duplicate", Narrowed: "narrowed", NeedsProbe: "unseen"}
 
 
-def code_of(answer: Answer | Unseen) -> str:
+def code_of(answer: Answer | NeedsProbe) -> str:
     """What an answer comes to: `permit`, `hold`, `duplicate`, `unseen`, or the code of its refusal."""
     match answer:
         case Settled(decision=Permit()):
@@ -378,12 +380,12 @@ def code_of(answer: Answer | Unseen) -> str:
             return code
         case Waiting():
             return "hold"
-        case Repeated() | Narrowed() | Unseen():
+        case Repeated() | Narrowed() | NeedsProbe():
             return _OTHERS[type(answer)]
     raise AssertionError(answer)
 
 
-def id_of(answer: Answer | Unseen) -> str:
+def id_of(answer: Answer | NeedsProbe) -> str:
     """The id of the action that was decided."""
     match answer:
         case Settled(proposal=proposal):
@@ -398,5 +400,5 @@ def id_of(answer: Answer | Unseen) -> str:
             raise AssertionError(answer)
 
 
-def codes_of(answers: Sequence[Answer | Unseen]) -> list[str]:
+def codes_of(answers: Sequence[Answer | NeedsProbe]) -> list[str]:
     return [code_of(one) for one in answers]

@@ -82,20 +82,24 @@ def _measure(case: Case, *, quick: bool) -> tuple[tuple[str, ...], dict[str, flo
     task = ground.start(case.scope)
     call = call_of(task.id, case.arguments, request="1")
     ours = _evaluate(
-        ground, Evaluator(ground.views, ground.means.policy, ground.means.operands, ground.means.tokens), call
+        ground,
+        Evaluator(ground.views, ground.adapters.policy, ground.adapters.operands, ground.adapters.tokens),
+        call,
     )
     plain = _evaluate(
         ground,
         Evaluator(
             ground.views,
             ground.policies_of(_Forgetful()),
-            ground.means.operands,
-            ground.means.tokens,
+            ground.adapters.operands,
+            ground.adapters.tokens,
         ),
         call,
     )
-    evaluator = Evaluator(ground.views, ground.means.policy, ground.means.operands, ground.means.tokens)
-    verdict = evaluator.evaluate(call, "act_x", ground.means.clock.now())
+    evaluator = Evaluator(
+        ground.views, ground.adapters.policy, ground.adapters.operands, ground.adapters.tokens
+    )
+    verdict = evaluator.evaluate(call, "act_x", ground.adapters.clock.now())
     covered = isinstance(verdict, Proposal) and isinstance(verdict.verdict, Evaluated)
     if covered is not case.covered:
         raise RuntimeError(f"the case `{case.name}` was not answered as it says")
@@ -124,7 +128,7 @@ def _measure(case: Case, *, quick: bool) -> tuple[tuple[str, ...], dict[str, flo
 
 
 def _evaluate(ground: Ground, evaluator: Evaluator, call: Call) -> Callable[[], object]:
-    clock = ground.means.clock
+    clock = ground.adapters.clock
     return lambda: evaluator.evaluate(call, "act_00000000000000000000000000", clock.now())
 
 

@@ -37,8 +37,8 @@ from taskbound.flows.audit.sequencing import CheckpointSigner, Sequencer
 from taskbound.surfaces.api.server.connection import Connection
 from taskbound.surfaces.api.server.daemon import Daemon
 from taskbound.surfaces.api.server.peer import Peer
-from taskbound.surfaces.api.server.place import Place
-from taskbound.surfaces.api.server.worker import Asked
+from taskbound.surfaces.api.server.place import Installation
+from taskbound.surfaces.api.server.worker import WaitingCall
 from taskbound.wire.action import Decide
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def sequencer_of(ground: Ground) -> Sequencer:
         heads=MemorySignedHeads(),
         verify=verify_ed25519,
     )
-    return Sequencer(ground.means, signer, ORIGIN)
+    return Sequencer(ground.adapters, signer, ORIGIN)
 
 
 def fill(ground: Ground, task: str, actions: int) -> float:
@@ -157,7 +157,7 @@ def measure_large(*, quick: bool, actions: int = LARGE) -> Section:
         size = (folder / "large.db").stat().st_size / 2**20
         found = asyncio.run(_by_size(grounds, tasks, quick=quick))
         for one in grounds.values():
-            one.means.store.close()
+            one.adapters.store.close()
     rows, aims, numbers = [], [], {"fill.seconds": took}
     for callers in CALLERS:
         empty, large = found["empty", callers], found["large", callers]
@@ -311,7 +311,7 @@ def _our_ask(daemon: Daemon, task: str) -> Callable[[int], Awaitable[object]]:
         number = next(_REQUESTS)
         arguments = msgspec.Raw(b'{"amount":%d,"to":"bob"}' % number)
         decide = Decide(tool=TOOL, arguments=arguments, request=str(number))
-        answer = await daemon.calls.put(Asked(connection=connections[caller], ask=decide))
+        answer = await daemon.calls.put(WaitingCall(connection=connections[caller], ask=decide))
         if not (isinstance(answer, Settled) and isinstance(answer.decision, Permit)):
             raise RuntimeError(f"a call was not permitted: {answer}")  # noqa: TRY004 - a wrong answer, not a type
 
@@ -319,8 +319,8 @@ def _our_ask(daemon: Daemon, task: str) -> Callable[[int], Awaitable[object]]:
 
 
 def _daemon(ground: Ground, loop: asyncio.AbstractEventLoop) -> Daemon:
-    place = Place(home="", pid=os.getpid(), owner_uid=1000)
-    daemon = Daemon(ground.means, sequencer_of(ground), SocketTokenSigner(Path("no-signer")), loop, place)
+    place = Installation(home="", pid=os.getpid(), owner_uid=1000)
+    daemon = Daemon(ground.adapters, sequencer_of(ground), SocketTokenSigner(Path("no-signer")), loop, place)
     daemon.worker.start()
     return daemon
 

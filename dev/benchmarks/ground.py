@@ -21,7 +21,7 @@ from taskbound.core.tool import ServerIdentity
 from taskbound.flows.audit.sequencing import LogFreshness, open_writer
 from taskbound.flows.decision import Call, Decisions, Views
 from taskbound.flows.identity import Agents, Deliveries, register_person
-from taskbound.flows.means import Actor, Means
+from taskbound.flows.means import Actor, Adapters
 from taskbound.flows.policy import Policies
 from taskbound.flows.task import TaskOrder, Tasks
 from taskbound.flows.tool import Pins
@@ -59,7 +59,7 @@ class _Post:
 class Ground:
     """The flows over one store, with the machine's own clock and chance."""
 
-    means: Means
+    adapters: Adapters
     views: Views
     decisions: Decisions
     post: _Post
@@ -72,7 +72,7 @@ class Ground:
         freshness = LogFreshness(lambda: 0.0)
         freshness.mark(0)
         freshness.confirm(0)
-        means = Means(
+        adapters = Adapters(
             store=store,
             clock=SystemClock(Instant(0)),
             chance=chance,
@@ -87,14 +87,14 @@ class Ground:
             writer=chance.name("wrt"),
         )
         views = Views(store)
-        open_writer(means, software="benchmark")
-        return cls(means=means, views=views, decisions=Decisions(means, views), post=post)
+        open_writer(adapters, software="benchmark")
+        return cls(adapters=adapters, views=views, decisions=Decisions(adapters, views), post=post)
 
     def settle_in(self) -> None:
         """Ann, her active agent `coder`, and the bank."""
-        means = self.means
-        register_person(means, "default", "ann", uid=1000, actor=_ANN)
-        agents = Agents(means, self.views)
+        adapters = self.adapters
+        register_person(adapters, "default", "ann", uid=1000, actor=_ANN)
+        agents = Agents(adapters, self.views)
         agents.register(
             "default",
             "coder",
@@ -111,18 +111,18 @@ class Ground:
             namespace="default", command="/usr/bin/bank", resolved="/usr/bin/bank", sha256="0" * 64
         )
         definition = (INPUTS / "definition.json").read_bytes()
-        Pins(means, self.views).add("bank", identity, b"{}", [definition], agents=(), actor=_ANN)
+        Pins(adapters, self.views).add("bank", identity, b"{}", [definition], agents=(), actor=_ANN)
 
     def start(self, scope: JsonValue) -> Task:
         """A task of a day with this scope."""
         order = TaskOrder(
             namespace="default", agent="coder", purpose="pay bills", seconds=_DAY, scope=parse_scope(scope)
         )
-        return Tasks(self.means, self.views, Deliveries(self.means)).start(order, _ANN)
+        return Tasks(self.adapters, self.views, Deliveries(self.adapters)).start(order, _ANN)
 
     def policies_of(self, engine: PolicyEngine) -> Policies:
         """Policies that have this engine and nothing else."""
-        made = Policies(self.means.store, CedarLanguage(), base_bundle())
+        made = Policies(self.adapters.store, CedarLanguage(), base_bundle())
         made.base = engine
         return made
 

@@ -29,7 +29,7 @@ from taskbound.sdk.guard.client import Client
 from taskbound.sdk.guard.guarded import guard
 from taskbound.sdk.guard.proof import Proof
 from taskbound.sdk.guard.signature import Signature
-from taskbound.sdk.guard.speaker import Told
+from taskbound.sdk.guard.speaker import ClientSettings
 from taskbound.wire.connection import Done, Ping
 from tests.sdk.notes import Here
 from tests.surfaces.network import asking
@@ -89,8 +89,8 @@ def _works() -> Iterator[tuple[dict[str, Callable[[], object]], ...]]:
         ):
             proof = Proof(kind="assertion", read=one.assertion)
             here = Here(socket=one.socket, agent=AGENT, clock=time.time)
-            near = Client(Told(task=one.task), here)
-            afar = Client(Told(origin=origin, task=one.task, proof=proof), here)
+            near = Client(ClientSettings(task=one.task), here)
+            afar = Client(ClientSettings(origin=origin, task=one.task, proof=proof), here)
             signature = Signature.of(say.__wrapped__, server="echo", effect="read")
             close, far = (each.guard(server="echo", effect="read")(say.__wrapped__) for each in (near, afar))
 

@@ -27,11 +27,11 @@ from taskbound.adapters.store.sql import SqlStore
 from taskbound.core.identity import PeerProof
 from taskbound.core.identity.proof import Principal, PrincipalKind
 from taskbound.core.policy.operations import OPERATIONS
-from taskbound.flows.policy.operations import Asked, authorize
+from taskbound.flows.policy.operations import OperationCall, authorize
 from taskbound.surfaces.api.server.connection import Connection
 from taskbound.surfaces.api.server.daemon import Daemon
 from taskbound.surfaces.api.server.peer import Peer
-from taskbound.surfaces.api.server.place import Place
+from taskbound.surfaces.api.server.place import Installation
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -74,9 +74,9 @@ def _measure(ground: Ground, *, quick: bool) -> Section:
     task = ground.start(case.scope)
     numbers = count(1)
     loop = asyncio.new_event_loop()
-    place = Place(home="", pid=os.getpid(), owner_uid=1000)
+    place = Installation(home="", pid=os.getpid(), owner_uid=1000)
     unasked = SocketTokenSigner(Path("no-signer"))
-    daemon = Daemon(ground.means, sequencer_of(ground), unasked, loop, place)
+    daemon = Daemon(ground.adapters, sequencer_of(ground), unasked, loop, place)
     proof = PeerProof(uid=1000, pid=os.getpid(), started=1)
     connection = Connection(
         name="con_1",
@@ -96,15 +96,15 @@ def _measure(ground: Ground, *, quick: bool) -> Section:
 
     turns, pieces = (5, 100) if quick else (15, 400)
     hot = by_turns({"call": call, "authorized": authorized}, turns=turns, pieces=pieces)
-    asked = Asked(
+    asked = OperationCall(
         principal=Principal(kind=PrincipalKind.PERSON, namespace="default", name="ann", proof=proof),
         operation=OPERATIONS["task:start"],
         message=_Start(),
     )
 
     def under(text: str) -> Callable[[], object]:
-        means = replace(ground.means, policy=ground.policies_of(CedarLanguage().engine(text)))
-        return lambda: authorize(means, asked)
+        adapters = replace(ground.adapters, policy=ground.policies_of(CedarLanguage().engine(text)))
+        return lambda: authorize(adapters, asked)
 
     alone = by_turns(
         {

@@ -102,9 +102,9 @@ def _measure(name: str, text: str, grants: int, *, quick: bool) -> tuple[tuple[s
     call = call_of(task.id, arguments, request="1")
     engine = CedarPolicyEngine(text)
     evaluator = Evaluator(
-        ground.views, ground.policies_of(engine), ground.means.operands, ground.means.tokens
+        ground.views, ground.policies_of(engine), ground.adapters.operands, ground.adapters.tokens
     )
-    clock = ground.means.clock
+    clock = ground.adapters.clock
 
     def known() -> object:
         return evaluator.evaluate(call, "act_00000000000000000000000000", clock.now())

@@ -30,7 +30,7 @@ from dev.benchmarks.sampling import by_turns, micro
 from taskbound.adapters.claims import SqliteClaims
 from taskbound.adapters.store.sql import SqlStore
 from taskbound.core.clock import Instant
-from taskbound.core.token.shared import Serving, SharedWish, request_digest
+from taskbound.core.token.shared import Serving, SharedRequest, request_digest
 from tests.peers.sharing import Sharing
 from tests.sdk.verify.world import Place, answer
 
@@ -101,7 +101,7 @@ class _Kept:
         self._permits = iter(self._sharing.permits)
         self._file = SqliteClaims(folder / "claims" / "alone.db")
         self._numbers = count()
-        self._last: SharedWish | None = None
+        self._last: SharedRequest | None = None
 
     def in_file(self) -> None:
         """A claim and its answer in the service's file."""
@@ -117,7 +117,7 @@ class _Kept:
     def by_daemon(self) -> None:
         """The same by a daemon's own work."""
         permit = next(self._permits)
-        wish = SharedWish(
+        wish = SharedRequest(
             txn=permit.action, token=permit.id, request=request_digest("r"), claimant="c" * 32, takes=30
         )
         self._last = wish

@@ -40,7 +40,7 @@ def measure_verify(*, quick: bool) -> Section:
     signed = sequencer.sign()
     if signed is None:
         raise RuntimeError("there was nothing to sign")
-    with ground.means.store.read() as snapshot:
+    with ground.adapters.store.read() as snapshot:
         records = snapshot.audit.records(0, signed.size)
     key = make_verifier_key(ORIGIN, Ed25519Key.from_seed(bytes(range(32))).public)
 

@@ -17,7 +17,7 @@ from taskbound.adapters.upstream.egress import EgressStarter
 from taskbound.adapters.upstream.mcp.http.probe import pin_url
 from taskbound.adapters.upstream.mcp.http.server import HttpStarter
 from taskbound.adapters.upstream.mcp.probe import pin_server
-from taskbound.adapters.upstream.mcp.server import Patience, StdioStarter
+from taskbound.adapters.upstream.mcp.server import StdioStarter, StepTimeouts
 from taskbound.core.errors import DeniedError, UnavailableError
 from taskbound.core.tool import parse_slot
 from taskbound.ports.upstream import (
@@ -26,8 +26,8 @@ from taskbound.ports.upstream import (
     Logged,
     NoAnswer,
     NotSent,
+    QuestionRound,
     Told,
-    Turn,
     Upstream,
     UpstreamAnswer,
 )
@@ -45,7 +45,7 @@ from tests.waiting import others
 
 pytestmark = pytest.mark.anyio
 DEADLINE = 20.0
-QUICK = Patience(start=10.0, discover=2.0, listing=5.0, stop=0.3)
+QUICK = StepTimeouts(start=10.0, discover=2.0, listing=5.0, stop=0.3)
 ODD = b'{ "name":"echo","inputSchema":{"type":"object","x":1.50,"y":"\\u0061"} , "_meta":{"b":1e2} }'
 ERAS = {"legacy": "2025-11-25", "modern": "2026-07-28"}
 Heard = Callable[[], list[dict[str, Any]]]
@@ -219,7 +219,7 @@ async def answered(  # noqa: PLR0913 -- all that goes with a call
     key: str = "",
     progress: Told | None = None,
     logged: Logged | None = None,
-    turn: Turn | None = None,
+    turn: QuestionRound | None = None,
 ) -> UpstreamAnswer:
     found: asyncio.Future[UpstreamAnswer] = asyncio.get_running_loop().create_future()
     upstream.call(tool, arguments, found.set_result, key=key, progress=progress, logged=logged, turn=turn)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from taskbound.ports.upstream import Answered, Turn, errored
+from taskbound.ports.upstream import Answered, QuestionRound, errored
 from tests.contracts.test_upstream import Heard, Way, answered, calls, until
 from tests.peers.asking import STATE
 
@@ -75,11 +75,11 @@ async def test_what_a_legacy_server_was_not_told_of_it_is_refused(way: Way) -> N
 async def test_a_modern_server_is_told_what_can_be_asked_and_gets_its_state_back_as_it_was(way: Way) -> None:
     arguments = ROOTS.replace(b"]}", b'],"state":true}')
     async with way.running("asks", b'{"sampling":{}}') as (upstream, events, heard):
-        found = await answered(upstream, "work", arguments, turn=Turn(offers=b'{"roots":{}}'))
+        found = await answered(upstream, "work", arguments, turn=QuestionRound(offers=b'{"roots":{}}'))
         assert isinstance(found, Answered)
         assert found.value["resultType"] == "input_required"
         state = WORDS.removeprefix(b'"requestState":')
-        turn = Turn(answers=b'{"k":{"roots":[]}}', state=state)
+        turn = QuestionRound(answers=b'{"k":{"roots":[]}}', state=state)
         assert isinstance(await answered(upstream, "work", arguments, turn=turn), Answered)
         first, second = calls(heard)
         declared = [one["_meta"]["io.modelcontextprotocol/clientCapabilities"] for one in (first, second)]

@@ -14,9 +14,9 @@ from msgspec import structs
 
 from taskbound.adapters.upstream.mcp.http.probe import pin_url
 from taskbound.adapters.upstream.mcp.http.server import HttpStarter
-from taskbound.adapters.upstream.mcp.server import Patience, StdioStarter
+from taskbound.adapters.upstream.mcp.server import StdioStarter, StepTimeouts
 from taskbound.adapters.upstream.mcp.task import Bounds
-from taskbound.ports.upstream import Answered, Errored, NoAnswer, Turn, Upstream, UpstreamAnswer
+from taskbound.ports.upstream import Answered, Errored, NoAnswer, QuestionRound, Upstream, UpstreamAnswer
 from taskbound.wire.mcp.message import MODERN
 from taskbound.wire.mcp.task import McpTask, TaskStatus
 from taskbound.wire.tool import identity_of
@@ -29,7 +29,7 @@ from tests.peers.tasked import tasks_over_http
 pytestmark = pytest.mark.anyio
 NAME = "task-of-the-server"
 BOUNDS = Bounds(least=0.001, usual=0.002, most=0.01, answer=0.4, whole=20.0, leave=2.0)
-QUICK = Patience(start=10.0, discover=2.0, listing=5.0, stop=0.3, task=BOUNDS)
+QUICK = StepTimeouts(start=10.0, discover=2.0, listing=5.0, stop=0.3, task=BOUNDS)
 WAYS = [
     f"{kind}-{era}"
     for kind in ("stdio", "http", "egress+stdio", "egress+http")
@@ -69,17 +69,17 @@ async def way(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[W
 def bounded(way: Way, **seconds: float) -> None:
     """Have other bounds."""
     bounds = Bounds(**{name: getattr(BOUNDS, name) for name in Bounds.__slots__} | seconds)
-    patience = Patience(start=10.0, discover=2.0, listing=5.0, stop=0.3, task=bounds)
+    patience = StepTimeouts(start=10.0, discover=2.0, listing=5.0, stop=0.3, task=bounds)
     way.start = StdioStarter(patience=patience) if way.kind == "stdio" else HttpStarter(patience=patience)
 
 
 async def work(
-    upstream: Upstream, given: Message | None = None, tool: str = "work", turn: Turn | None = None
+    upstream: Upstream, given: Message | None = None, tool: str = "work", turn: QuestionRound | None = None
 ) -> UpstreamAnswer:
     """What comes of a call, of a server whose tools were listed first, as every gateway does."""
     await upstream.list_tools()
     arguments = json.dumps({"name": NAME} | (given or {})).encode()
-    return await answered(upstream, tool, arguments, turn=turn or Turn())
+    return await answered(upstream, tool, arguments, turn=turn or QuestionRound())
 
 
 async def codes(way: Way, each: Iterable[Message]) -> list[str]:
@@ -133,7 +133,7 @@ async def test_who_calls_is_told_once_that_a_task_goes_on_and_not_of_what_is_ans
 ) -> None:
     told: list[str] = []
     async with way.running("tasks") as (upstream, _, heard):
-        turn = Turn(goes_on=lambda: told.append(f"after {len(said(heard, 'tasks/get'))} questions"))
+        turn = QuestionRound(goes_on=lambda: told.append(f"after {len(said(heard, 'tasks/get'))} questions"))
         assert isinstance(await work(upstream, turn=turn), Answered)
         assert told == ["after 0 questions"]
         assert isinstance(await answered(upstream, "plain", b"{}", turn=turn), Answered)
@@ -258,7 +258,7 @@ async def test_a_time_that_is_no_number_makes_the_call_unknown(way: Way) -> None
         await upstream.list_tools()
         for number in (float("nan"), float("inf")):
             arguments = json.dumps({"made": {"pollInterval": number, "pollIntervalMs": number}}).encode()
-            assert isinstance(await answered(upstream, "work", arguments, turn=Turn()), NoAnswer)
+            assert isinstance(await answered(upstream, "work", arguments, turn=QuestionRound()), NoAnswer)
 
 
 async def test_how_often_and_how_long_is_bounded(way: Way) -> None:
@@ -344,7 +344,7 @@ async def test_a_task_is_not_lost_while_nothing_is_read_of_its_server(way: Way) 
     async with way.running("tasks") as (upstream, _, heard):
         await upstream.list_tools()
         found: asyncio.Future[UpstreamAnswer] = asyncio.get_running_loop().create_future()
-        number = upstream.call("work", b'{"polls":[{}]}', found.set_result, turn=Turn())
+        number = upstream.call("work", b'{"polls":[{}]}', found.set_result, turn=QuestionRound())
         await until(lambda: bool(said(heard, "tasks/get")))
         upstream.pause()
         await asyncio.wait([found], timeout=0.8)  # in which five questions and more would have failed
@@ -373,7 +373,7 @@ async def test_a_name_that_was_given_before_is_no_task_of_this_call(way: Way) ->
         await upstream.list_tools()
         first: asyncio.Future[UpstreamAnswer] = asyncio.get_running_loop().create_future()
         arguments = json.dumps({"name": NAME, "polls": [{}]}).encode()
-        upstream.call("work", arguments, first.set_result, turn=Turn())
+        upstream.call("work", arguments, first.set_result, turn=QuestionRound())
         await until(lambda: bool(said(heard, "tasks/get")))
         second = await work(upstream, {"polls": [{}]})
         assert isinstance(second, NoAnswer)

@@ -14,7 +14,7 @@ import pytest
 
 from taskbound.adapters.upstream.mcp.task import following
 from taskbound.core.action.canonical import canonical
-from taskbound.ports.upstream import Answered, NoAnswer, Turn, UpstreamAnswer, errored
+from taskbound.ports.upstream import Answered, NoAnswer, QuestionRound, UpstreamAnswer, errored
 from tests.contracts.test_upstream import DEADLINE, Heard, Way, answered, calls, until
 from tests.contracts.test_upstream_tasks import NAME, made, said, work
 
@@ -71,7 +71,7 @@ async def test_a_question_in_one_call_s_exchange_is_not_one_of_another_call_s_ta
     async with way.running("tasks", b'{"roots":{}}') as (upstream, events, heard):
         await upstream.list_tools()
         other = json.dumps({"name": "another", "polls": [{}]}).encode()
-        number = upstream.call("work", other, lambda _: None, turn=Turn())
+        number = upstream.call("work", other, lambda _: None, turn=QuestionRound())
         await until(lambda: bool(said(heard, "tasks/get")))
         assert isinstance(await work(upstream, {"asks": {"k": ROOTS}, "of": "another"}), Answered)
         answer = next(one for one in heard() if one.get("id") == "ask-1")
@@ -93,14 +93,14 @@ async def test_an_error_answers_a_task_s_question_too(way: Way) -> None:
 async def test_a_modern_task_s_questions_are_answered_by_its_state_and_each_once(way: Way) -> None:
     async with way.running("tasks") as (upstream, _, heard):
         arguments = json.dumps({"name": NAME, "asks": {"a": FORM, "b": ROOTS}}).encode()
-        asked = await answered(upstream, "work", arguments, turn=Turn(offers=b'{"roots":{}}'))
+        asked = await answered(upstream, "work", arguments, turn=QuestionRound(offers=b'{"roots":{}}'))
         assert isinstance(asked, Answered)
         assert asked.is_working
         assert asked.value["inputRequests"] == {"a": FORM, "b": ROOTS}
         assert NAME.encode() not in asked.raw
         state = canonical(asked.value["requestState"])
         # One is answered: the other was asked for already, and is not asked for again.
-        turn = Turn(answers=b'{"a":{"x":1}}', state=state)
+        turn = QuestionRound(answers=b'{"a":{"x":1}}', state=state)
         waiting: asyncio.Future[UpstreamAnswer] = asyncio.get_running_loop().create_future()
         number = upstream.call("work", arguments, waiting.set_result, turn=turn)
         polled = len(said(heard, "tasks/get"))
@@ -117,9 +117,9 @@ async def test_a_modern_task_s_questions_are_answered_by_its_state_and_each_once
 async def test_a_modern_task_goes_on_once_it_is_answered(way: Way) -> None:
     async with way.running("tasks") as (upstream, _, heard):
         arguments = json.dumps({"name": NAME, "asks": {"a": FORM}}).encode()
-        asked = await answered(upstream, "work", arguments, turn=Turn())
+        asked = await answered(upstream, "work", arguments, turn=QuestionRound())
         assert isinstance(asked, Answered)
-        turn = Turn(answers=b'{"a":{"x":1.50}}', state=canonical(asked.value["requestState"]))
+        turn = QuestionRound(answers=b'{"a":{"x":1.50}}', state=canonical(asked.value["requestState"]))
         found = await answered(upstream, "work", arguments, turn=turn)
         assert isinstance(found, Answered)
         assert json.loads(found.value["content"][0]["text"]) == {"a": {"x": 1.5}}  # type: ignore[index,call-overload,arg-type]  # a result's shape
@@ -144,7 +144,9 @@ async def test_a_task_that_asks_and_is_not_answered_is_cancelled_before_the_end(
         number: list[int] = []
         asked: asyncio.Future[UpstreamAnswer] = asyncio.get_running_loop().create_future()
         number.append(
-            upstream.call("work", json.dumps({"asks": {"a": FORM}}).encode(), asked.set_result, turn=Turn())
+            upstream.call(
+                "work", json.dumps({"asks": {"a": FORM}}).encode(), asked.set_result, turn=QuestionRound()
+            )
         )
         await asyncio.wait_for(asked, DEADLINE)
         upstream.cancel(number[0], "nobody answers")
@@ -156,10 +158,10 @@ async def test_a_task_that_asks_and_is_not_answered_is_cancelled_before_the_end(
 async def test_a_server_that_ends_while_its_client_is_asked_makes_the_call_unknown(way: Way) -> None:
     async with way.running("tasks") as (upstream, _, _heard):
         arguments = json.dumps({"asks": {"a": FORM}}).encode()
-        asked = await answered(upstream, "work", arguments, turn=Turn())
+        asked = await answered(upstream, "work", arguments, turn=QuestionRound())
         assert isinstance(asked, Answered)
         upstream.kill("enough")
-        turn = Turn(answers=b"{}", state=canonical(asked.value["requestState"]))
+        turn = QuestionRound(answers=b"{}", state=canonical(asked.value["requestState"]))
         found = await answered(upstream, "work", arguments, turn=turn)
         assert isinstance(found, NoAnswer), "it was sent, and nobody knows what it did"
         assert found.code == "server-lost"
@@ -169,9 +171,9 @@ async def test_a_server_that_ends_while_its_client_is_asked_makes_the_call_unkno
 async def test_a_task_of_which_nobody_knows_whether_it_was_answered_makes_the_call_unknown(way: Way) -> None:
     async with way.running("tasks") as (upstream, _, heard):
         arguments = json.dumps({"name": NAME, "asks": {"a": FORM}, "refuses": True}).encode()
-        asked = await answered(upstream, "work", arguments, turn=Turn())
+        asked = await answered(upstream, "work", arguments, turn=QuestionRound())
         assert isinstance(asked, Answered)
-        turn = Turn(answers=b'{"a":{}}', state=canonical(asked.value["requestState"]))
+        turn = QuestionRound(answers=b'{"a":{}}', state=canonical(asked.value["requestState"]))
         found = await answered(upstream, "work", arguments, turn=turn)
         assert isinstance(found, NoAnswer)
         assert found.code == "lost-answers"
@@ -185,7 +187,7 @@ async def test_nobody_is_asked_for_a_task_that_is_cancelled(way: Way) -> None:
         found: asyncio.Future[UpstreamAnswer] = asyncio.get_running_loop().create_future()
         asks = {"status": "input_required", "inputRequests": {"a": FORM}}
         arguments = json.dumps({"polls": [{}] * 3 + [asks], "deaf": True}).encode()
-        number = upstream.call("work", arguments, found.set_result, turn=Turn())
+        number = upstream.call("work", arguments, found.set_result, turn=QuestionRound())
         await until(lambda: bool(said(heard, "tasks/get")))
         upstream.cancel(number, "enough")
         await until(lambda: len(said(heard, "tasks/get")) > 6)
@@ -216,7 +218,9 @@ async def test_of_many_tasks_each_is_answered_once_and_nothing_is_kept(way: Way)
         for at in range(60):
             given = chance.choice(ends) | {"name": f"task-{at}"}
             answers[at] = []
-            numbers.append(upstream.call("work", json.dumps(given).encode(), answers[at].append, turn=Turn()))
+            numbers.append(
+                upstream.call("work", json.dumps(given).encode(), answers[at].append, turn=QuestionRound())
+            )
             for one in chance.sample(range(at + 1), min(at, 2)):
                 if chance.random() < 0.5:
                     upstream.cancel(numbers[one], "enough")
@@ -253,7 +257,7 @@ async def test_so_many_names_and_calls_that_were_left_are_remembered_and_no_more
         found: list[UpstreamAnswer] = []
         for at in range(3):
             given = json.dumps({"name": f"late-{at}", "late": True}).encode()
-            number = upstream.call("work", given, found.append, turn=Turn())
+            number = upstream.call("work", given, found.append, turn=QuestionRound())
             upstream.forget(number)
             assert len(tasks._works) == len(tasks._late) == 1, at  # noqa: SLF001 -- the same
         assert found == []
@@ -268,7 +272,7 @@ async def test_a_task_that_is_waited_for_is_no_other_call_s_whatever_was_named_s
         await upstream.list_tools()
         found: list[UpstreamAnswer] = []
         works = {"name": NAME, "polls": [{}]}
-        number = upstream.call("work", json.dumps(works).encode(), found.append, turn=Turn())
+        number = upstream.call("work", json.dumps(works).encode(), found.append, turn=QuestionRound())
         await until(lambda: bool(said(heard, "tasks/get")))
         unasked = await work(upstream, works, tool="plain")
         assert isinstance(unasked, NoAnswer)

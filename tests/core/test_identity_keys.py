@@ -27,8 +27,8 @@ from taskbound.core.identity.person_key import (
     PersonKeyEvent,
     PersonKeyKind,
     PersonKeyState,
+    RequiredVouchers,
     UnvouchedError,
-    Vouching,
     custody_of,
     enroll,
     enrollment_statement,
@@ -133,20 +133,20 @@ def test_linked_persons_are_one_human_and_a_name_is_no_link() -> None:
 
 def test_where_another_human_has_a_key_that_counts_one_of_them_vouches() -> None:
     keys = [KEY, key_of("bob"), key_of("carl", usable_from=Instant(NOW + 1))]
-    assert vouching_of("carl", PERSONS, keys, SPACE, NOW) == (Vouching.ANOTHER, ("ann", "bob"))
-    assert vouching_of("ann", PERSONS, keys, SPACE, NOW) == (Vouching.ANOTHER, ("bob",))
+    assert vouching_of("carl", PERSONS, keys, SPACE, NOW) == (RequiredVouchers.ANOTHER, ("ann", "bob"))
+    assert vouching_of("ann", PERSONS, keys, SPACE, NOW) == (RequiredVouchers.ANOTHER, ("bob",))
 
 
 def test_ones_other_account_is_nobody_else() -> None:
     linked = PERSONS | {name: replace(PERSONS[name], human="bob") for name in ("bob", "robert")}
     keys = [key_of("bob")]
-    assert vouching_of("robert", linked, keys, SPACE, NOW) == (Vouching.OWN, ("bob",))
+    assert vouching_of("robert", linked, keys, SPACE, NOW) == (RequiredVouchers.OWN, ("bob",))
 
 
 def test_where_keys_were_and_none_counts_the_owner_of_the_data_vouches() -> None:
     gone = [replace(KEY, state=PersonKeyState.WITHDRAWN)]
-    assert vouching_of("bob", PERSONS, gone, SPACE, NOW) == (Vouching.OWNER, ())
-    assert vouching_of("bob", PERSONS, [], FRESH, NOW) == (Vouching.NOBODY, ())
+    assert vouching_of("bob", PERSONS, gone, SPACE, NOW) == (RequiredVouchers.OWNER, ())
+    assert vouching_of("bob", PERSONS, [], FRESH, NOW) == (RequiredVouchers.NOBODY, ())
 
 
 def test_a_key_vouches_neither_for_itself_nor_across_namespaces() -> None:

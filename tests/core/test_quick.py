@@ -7,7 +7,7 @@ from dataclasses import FrozenInstanceError, dataclass, field, fields, replace
 import pytest
 
 from taskbound.core.audit import ActionDecided
-from taskbound.core.decision import Presented
+from taskbound.core.decision import Presentation
 from taskbound.core.quick import quick
 from taskbound.core.transition import NoTruth
 from taskbound.ports.action import StoredAction
@@ -59,7 +59,7 @@ def test_a_quick_value_refuses_what_is_missing_too_much_or_not_named() -> None:
 
 
 def test_every_field_of_the_widest_values_holds_what_it_was_given() -> None:
-    for kind in (StoredAction, ActionDecided, Presented):
+    for kind in (StoredAction, ActionDecided, Presentation):
         given = {one.name: object() for one in fields(kind)}
         made = kind(**given)  # type: ignore[arg-type]  # any object will do
         assert all(getattr(made, name) is value for name, value in given.items())

@@ -282,7 +282,7 @@ class Stage:
     def do_show(self, of: str = "a") -> str:
         """Look at it, as whatever follows a link does."""
         with self.store.read() as snapshot:
-            return detail_of(self.world.means, snapshot, self.there.approval(self.actions[of])).row.state
+            return detail_of(self.world.adapters, snapshot, self.there.approval(self.actions[of])).row.state
 
     def do_withdraw(self, of: str = "a", by: str = "ann") -> str:
         name = self.question(of).id
@@ -376,7 +376,7 @@ class Stage:
         self.there.child(requester)
 
     def do_account(self, who: str) -> None:
-        keep_account(self.world.means, self.there.task, UIDS[who])
+        keep_account(self.world.adapters, self.there.task, UIDS[who])
 
     def do_join(self, who: str) -> None:
         self.there.groups.set_member("default", "finance", who, member=True, actor=ANN, owns=True)
@@ -385,11 +385,11 @@ class Stage:
         self.there.leave(who)
 
     def do_gone(self, who: str) -> None:
-        people = People(self.world.means, self.world.views)
+        people = People(self.world.adapters, self.world.views)
         people.leave("default", who, actor_of(who), owns=False, reason="")
 
     def do_register(self, who: str, uid: int = 2001) -> None:
-        register_person(self.world.means, "default", who, uid=uid, actor=ANN)
+        register_person(self.world.adapters, "default", who, uid=uid, actor=ANN)
         self.do_key(who)
 
     def do_key(self, who: str, name: str = "") -> None:
@@ -401,4 +401,4 @@ class Stage:
         self.tasks["own"] = self.there.task = self.world.start(scope=WIDE)
 
     def do_link(self, who: str, other: str) -> None:
-        link_persons(self.world.means, "default", who, other, linked=True, actor=OWNER, owns=True)
+        link_persons(self.world.adapters, "default", who, other, linked=True, actor=OWNER, owns=True)

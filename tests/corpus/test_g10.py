@@ -76,7 +76,7 @@ def test_g2_what_an_approver_sees_through_the_flow_is_what_the_corpus_says_and_w
     arguments = G2[name].get("arguments", {})
     action = id_of(there.world.ask(there.task, arguments=arguments))
     with there.world.store.read() as snapshot:
-        found = detail_of(there.world.means, snapshot, there.approval(action))
+        found = detail_of(there.world.adapters, snapshot, there.approval(action))
         page = sheet_for(snapshot, there.approval(action))
     of = sheet_from(found, parse_question(found.question.encode()))
     rendered = render_sheet(of)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from taskbound.adapters.store.sql import Machine, SqlStore
-from taskbound.core.policy import InForce
+from taskbound.core.policy import ActiveBundle
 from taskbound.flows.audit.rows import compare_rows
 from taskbound.flows.policy import Policies
 from tests.crash.kills import run_until_killed
@@ -42,7 +42,7 @@ def live(path: Path, number: int, kill: Kill) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def make(path: Path) -> tuple[str, InForce]:
+def make(path: Path) -> tuple[str, ActiveBundle]:
     """A database with a running task, and a bundle in force that lets it pay."""
     store = SqlStore(path, reserve=0)
     world = World(store=store)
@@ -50,10 +50,10 @@ def make(path: Path) -> tuple[str, InForce]:
     task = world.start(scope=CEILING)  # as often as it likes
     digest = put_in_force(world, LARGE)
     store.close()
-    return task.id, InForce(epoch=1, digest=digest)
+    return task.id, ActiveBundle(epoch=1, digest=digest)
 
 
-def require_one_whole(path: Path, task: str, before: InForce, number: int) -> InForce:
+def require_one_whole(path: Path, task: str, before: ActiveBundle, number: int) -> ActiveBundle:
     """Start again: what is in force is what was or what was to be, with its records, and it decides."""
     store = SqlStore(path, reserve=0)
     world = World(store=store, chance=chance(500 + number))
@@ -66,7 +66,7 @@ def require_one_whole(path: Path, task: str, before: InForce, number: int) -> In
     put = [(one["epoch"], one["bundle"]) for one in world.events("policy-activated")]
     assert put[-1] == (now.epoch, now.digest)
     assert kept == {one["bundle"] for one in world.events("policy-proposed")}
-    policies = world.means.policy
+    policies = world.adapters.policy
     assert isinstance(policies, Policies)
     assert policies.at("default", now).bundle == now.digest
     if now != before:

@@ -120,9 +120,9 @@ class _Life:
 
     def _make_approver(self) -> None:
         """Bob, whose key is the namespace's first and counts at once, approves for both agents."""
-        register_person(self.world.means, "default", "bob", uid=1001, actor=ANN)
+        register_person(self.world.adapters, "default", "bob", uid=1001, actor=ANN)
         enrolled(self.world, "bob", self._device)
-        people = People(self.world.means, self.world.views)
+        people = People(self.world.adapters, self.world.views)
         for agent in ("coder", "helper"):
             people.set_answering("default", agent, owner="ann", approvers=("bob",), actor=ANN, owns=False)
 

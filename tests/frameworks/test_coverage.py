@@ -5,7 +5,7 @@ from functools import cache
 import pytest
 
 from taskbound.sdk.guard.signature import definition_digest
-from taskbound.sdk.tool.coverage.found import Found
+from taskbound.sdk.tool.coverage.found import FoundTool
 from taskbound.wiring.application import ask_coverage
 from tests.frameworks.peer import PYTHON, environ
 from tests.house.tree import ROOT
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.timeout(180)  # a framework is long in loading
 
 
 @cache
-def everything(framework: str) -> tuple[Found, ...]:
+def everything(framework: str) -> tuple[FoundTool, ...]:
     """All of an application's tools; it is loaded once."""
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(ROOT)
@@ -26,7 +26,7 @@ def everything(framework: str) -> tuple[Found, ...]:
         return ask_coverage(name, python=str(PYTHON), seconds=150).tools
 
 
-def found(framework: str, name: str) -> list[Found]:
+def found(framework: str, name: str) -> list[FoundTool]:
     """Those of one of its parts."""
     return [one for one in everything(framework) if f":everything['{name}']" in one.place]
 

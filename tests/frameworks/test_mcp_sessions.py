@@ -36,7 +36,7 @@ async def desk(program: Program, folder: Path) -> World:
     """A world in which the server is pinned as it lists its tools, with a task for them."""
     listed: list[dict[str, Any]] = await program.does("listed", folder / "s")
     world = World(store=sqlite_store(), policy=base_bundle())
-    register_person(world.means, "default", "ann", uid=1000, actor=ANN)
+    register_person(world.adapters, "default", "ann", uid=1000, actor=ANN)
     names = [f"desk__{one}" for one in TOOLS]
     world.add_agent("coder", ceiling={"grants": [{"tool": one, "others": "any"} for one in names]})
     identity = ServerIdentity(

@@ -15,11 +15,17 @@ from taskbound.adapters.keys.sealing import AskerKey, SealingKey, seal
 from taskbound.adapters.upstream.mcp.http.oauth import TokenEndpoint
 from taskbound.adapters.upstream.mcp.server import fill
 from taskbound.core.tool import Binding
-from taskbound.surfaces.egress.asking import Asking
+from taskbound.surfaces.egress.asking import PendingRequests
 from taskbound.surfaces.egress.authority import Permits
 from taskbound.surfaces.egress.errors import OtherActError
-from taskbound.surfaces.egress.serving import EgressHouse, EgressSocket
-from taskbound.surfaces.egress.tokens import Desk, Endings, Known, Refusals, TokenDesk
+from taskbound.surfaces.egress.serving import EgressSocket, EgressState
+from taskbound.surfaces.egress.tokens import (
+    Endings,
+    LiveTokens,
+    StartDependencies,
+    TokenBackoff,
+    TokenRegistry,
+)
 from taskbound.wire.egress import AnswerOf, Holder, Permit, SealedServer, SealedSlot, TellToken
 from taskbound.wire.tool import identity_of
 
@@ -29,7 +35,7 @@ if TYPE_CHECKING:
     from taskbound.adapters.upstream.mcp.http.server import HttpStarter
     from taskbound.adapters.upstream.mcp.server import StdioStarter
     from taskbound.core.tool import ServerIdentity, Slot
-    from taskbound.ports.upstream import Logged, Told, Turn, Upstream, UpstreamAnswer, UpstreamEvents
+    from taskbound.ports.upstream import Logged, QuestionRound, Told, Upstream, UpstreamAnswer, UpstreamEvents
     from taskbound.surfaces.egress.authority import Line
     from taskbound.surfaces.egress.tokens import ServerTokens
     from taskbound.wire.envelope import Push
@@ -131,7 +137,7 @@ class Granting:
         key: str = "",
         progress: Told | None = None,
         logged: Logged | None = None,
-        turn: Turn | None = None,
+        turn: QuestionRound | None = None,
     ) -> int:
         action = self._book.grant(self._name, tool, arguments, key)
         return self._upstream.call(
@@ -154,21 +160,21 @@ async def egress(book: Book, start: StdioStarter | HttpStarter) -> AsyncIterator
     ) -> Upstream:
         return await start(identity, era=era, events=events, filling=fill(values, tokens), offers=offers)
 
-    house = EgressHouse(
-        desk=Desk(
+    house = EgressState(
+        desk=StartDependencies(
             authority=book,
             key=book.key,
             start=filled,
             permits=Permits(),
-            tokens=TokenDesk(
+            tokens=TokenRegistry(
                 issuer=lambda client, secret: TokenEndpoint(client, secret, lambda *_: ""),
                 kept=lambda _: None,
-                refusals=Refusals(),
-                known=Known(),
+                refusals=TokenBackoff(),
+                known=LiveTokens(),
                 endings=Endings(),
             ),
             kept=lambda _, __: None,
-            asking=Asking(AskerKey.generate),
+            asking=PendingRequests(AskerKey.generate),
         ),
         look=lambda _: Holder(uid=os.getuid(), pid=os.getpid(), started=1),
         accounts=frozenset({os.getuid()}),

@@ -57,7 +57,7 @@ class Ending:
                 world.clock.advance(_COOLING)
             case "leave for good":
                 self.approver = f"p{self.turns}"
-                register_person(world.means, "default", self.approver, uid=2000 + self.turns, actor=ANN)
+                register_person(world.adapters, "default", self.approver, uid=2000 + self.turns, actor=ANN)
                 groups = there.groups
                 groups.set_member("default", "finance", self.approver, member=True, actor=ANN, owns=True)
                 device = Device()
@@ -71,7 +71,7 @@ class Ending:
         """What has to be done meanwhile, in this round."""
         there, world = self._there, self._there.world
         task, who = there.task.id, self.approver
-        people = People(world.means, world.views)
+        people = People(world.adapters, world.views)
         acts: dict[str, Callable[[], Callable[[], object]]] = {
             "nothing": lambda: lambda: None,
             "deny": lambda: self._deny(action),
@@ -83,7 +83,7 @@ class Ending:
             "leave the group": lambda: partial(there.leave, who),
             "withdraw the key": lambda: partial(
                 withdraw,
-                world.means,
+                world.adapters,
                 "default",
                 there.devices[who][0].id,
                 actor_of(who),
@@ -121,7 +121,9 @@ class Ending:
             self._there.groups.set_member("default", "finance", "bob", member=True, actor=ANN, owns=True)
 
     def _throw(self, *, stopped: bool) -> Callable[[], object]:
-        return partial(stop, self._there.world.means, "default", stopped=stopped, reason="enough", actor=ANN)
+        return partial(
+            stop, self._there.world.adapters, "default", stopped=stopped, reason="enough", actor=ANN
+        )
 
     def _deny(self, action: str) -> Callable[[], object]:
         there = self._there
@@ -139,7 +141,7 @@ class Ending:
 
     def _activate(self) -> Callable[[], object]:
         world = self._there.world
-        seen = examine_kept(world.means, "default", self._bundles[self.turns % 2])
+        seen = examine_kept(world.adapters, "default", self._bundles[self.turns % 2])
         return partial(world.bundles.activate, "default", seen, actor_of("bob"))
 
     def _propose(self) -> Sequence[str]:
@@ -150,7 +152,7 @@ class Ending:
         for name in ("first", "second"):
             text = f'@id("{name}") permit (principal, action, resource);'
             kept = world.bundles.propose(
-                "default", examine(world.means, "default", {"own.cedar": text}, {}), "", ANN
+                "default", examine(world.adapters, "default", {"own.cedar": text}, {}), "", ANN
             )
             assert isinstance(kept, StoredBundle)
             yield kept.digest

@@ -113,10 +113,10 @@ class Holding(Answerers):
         world = World(store=store, policy=policy, clock=clock, chance=chance)
         world.settle_in()
         super().__init__(world)
-        groups = Groups(self.world.means)
+        groups = Groups(self.world.adapters)
         groups.add("default", "finance", ANN, owns=True)
         for uid, name in enumerate(("bob", "carl", "dora"), start=1001):
-            register_person(self.world.means, "default", name, uid=uid, actor=ANN)
+            register_person(self.world.adapters, "default", name, uid=uid, actor=ANN)
             groups.set_member("default", "finance", name, member=True, actor=ANN, owns=True)
         for name in ("bob", "carl", "dora"):
             device = Device()
@@ -131,7 +131,7 @@ class Holding(Answerers):
         other.__dict__ |= self.__dict__
         old = self.world
         other.world = World(store=store, policy=old.policy, clock=old.clock, chance=old.chance)
-        other.groups = Groups(other.world.means)
+        other.groups = Groups(other.world.adapters)
         return other
 
     def rule(self, policy: str) -> None:

@@ -34,7 +34,7 @@ def propose(  # noqa: PLR0913 - what a proposal may differ in, each by its name
     line: str = "",
 ) -> Progress:
     offer = Offer(person=person, kind=PersonKeyKind.OPENSSH, public=(line or device.line).encode(), file=file)
-    return Enrollments(world.means).propose(
+    return Enrollments(world.adapters).propose(
         "default", offer, actor_of(by or person), owns=owns, agent_accounts=agents
     )
 
@@ -42,7 +42,7 @@ def propose(  # noqa: PLR0913 - what a proposal may differ in, each by its name
 def proven(world: World, person: str, device: Device) -> Progress:
     """A key that has signed; enrolled when nobody has to vouch."""
     progress = propose(world, person, device)
-    return Enrollments(world.means).prove(
+    return Enrollments(world.adapters).prove(
         "default", progress.key.id, device.sign(progress.statement), actor_of(person), owns=False
     )
 
@@ -55,7 +55,7 @@ def enrolled(
     if voucher is None:
         return progress.key
     key, other = voucher
-    done = Enrollments(world.means).vouch(
+    done = Enrollments(world.adapters).vouch(
         "default",
         progress.key.id,
         voucher=key.id,

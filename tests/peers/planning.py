@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from taskbound.core.action import canonical
 from taskbound.core.approval import AnswerKind, Statement, Subject, render_statement
 from taskbound.core.clock import Instant
-from taskbound.flows.approval.look import Unseen, look_far
+from taskbound.flows.approval.look import NeedsProbe, probe_remote
 from taskbound.flows.decision import Proposer, Step
 from taskbound.flows.tool.applying import set_approvers
 from tests.peers.holding import Holding, hold_policy
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from taskbound.core.action import JsonValue
     from taskbound.core.approval import Plan
     from taskbound.core.task import Task
-    from taskbound.flows.approval.answers import PlanSaid
-    from taskbound.flows.approval.plan import Whole
+    from taskbound.flows.approval.answers import PlanUpdate
+    from taskbound.flows.approval.plan import PlanWithApprovals
     from taskbound.flows.decision import Answer
     from taskbound.flows.means import Actor
     from taskbound.ports.store import Store
@@ -52,7 +52,7 @@ class Planner(Holding):
     def name_approvers(self, **tools: tuple[str, ...]) -> None:
         """Say who approves for each of the bank's tools."""
         for tool, names in tools.items():
-            set_approvers(self.world.means, "default", f"bank__{tool}", names, actor=ANN, owns=True)
+            set_approvers(self.world.adapters, "default", f"bank__{tool}", names, actor=ANN, owns=True)
 
     def propose(
         self, *steps: JsonValue | Step, by: Actor = ANN, beneath: bool = False, task: Task | None = None
@@ -60,8 +60,10 @@ class Planner(Holding):
         whole = [one if isinstance(one, Step) else step(one) for one in steps or (FIRST, SECOND, LAST)]
         proposer = Proposer(actor=by, connection="con_p", beneath=beneath)
         name, sight = (task or self.task).id, None
-        while isinstance(done := self.world.planning.ask("default", name, whole, proposer, sight), Unseen):
-            sight = look_far(self.world.means, done.looks)
+        while isinstance(
+            done := self.world.planning.ask("default", name, whole, proposer, sight), NeedsProbe
+        ):
+            sight = probe_remote(self.world.adapters, done.looks)
         return done
 
     def plan_of(self, action: str) -> Plan | None:
@@ -71,7 +73,7 @@ class Planner(Holding):
             stored = snapshot.approvals.plan("default", name) if name else None
         return None if stored is None else stored.plan
 
-    def whole(self, plan: Plan) -> Whole:
+    def whole(self, plan: Plan) -> PlanWithApprovals:
         from taskbound.flows.approval.plan import see_whole  # noqa: PLC0415  # of this look alone
 
         with self.world.store.read() as snapshot:
@@ -102,7 +104,7 @@ class Planner(Holding):
 
     def sign(
         self, plan: Plan, who: str = "bob", kind: AnswerKind = AnswerKind.APPROVE, **changes: Any
-    ) -> PlanSaid:
+    ) -> PlanUpdate:
         raw = self.statement_of(plan, who, kind, **changes)
         return self.world.plans.answer("default", raw, self.devices[who][1].sign(raw))
 

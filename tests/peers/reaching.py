@@ -17,7 +17,7 @@ from msgspec import structs
 
 from taskbound.adapters.upstream.mcp.http.probe import pin_url, probe
 from taskbound.adapters.upstream.mcp.http.server import HttpServer, HttpStarter
-from taskbound.adapters.upstream.mcp.probe import Deaf
+from taskbound.adapters.upstream.mcp.probe import NullListener
 from taskbound.core.action.canonical import canonical
 from taskbound.ports.upstream import Answered, UpstreamAnswer
 from taskbound.wire.tool import identity_of
@@ -37,7 +37,7 @@ async def act(url: str, *, scenario: str, revision: str, context: Json) -> None:
         raise SystemExit(f"the server shows itself as one of {found.era}")
     start = HttpStarter()
     identity = identity_of(structs.replace(spec, era=found.era), namespace="default")
-    server = await start(identity, era=found.era, events=Deaf())
+    server = await start(identity, era=found.era, events=NullListener())
     try:
         listed = {one["name"]: one for one in map(json.loads, await server.list_tools())}
         await asyncio.gather(*(_call(server, *one) for one in _calls(scenario, listed, context)))

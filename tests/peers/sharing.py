@@ -58,9 +58,9 @@ class Sharing:
     def __init__(self, store: Store, folder: Path, *, permits: int = 4, world: World | None = None) -> None:
         self.clock = ToldClock()
         self.tokens = TokenWorld(store, folder, world=world or World(store=store, clock=self.clock))
-        self.world, self.means = self.tokens.world, self.tokens.means
+        self.world, self.adapters = self.tokens.world, self.tokens.adapters
         self.task = self.tokens.settle_in()
-        self.kept, self.making = Kept(self.means), threading.Lock()
+        self.kept, self.making = Kept(self.adapters), threading.Lock()
         self.askers = {name: self.serve(name) for name in SERVICES}
         self.permits = [self.permitted() for _ in range(permits)]
 
@@ -77,9 +77,9 @@ class Sharing:
             tools=tools or ("bank__*",),
             added=self.world.clock.now(),
         )
-        add_service(self.means, service, ours=(ISSUER,), actor=ANN, owns=True)
+        add_service(self.adapters, service, ours=(ISSUER,), actor=ANN, owns=True)
         raw = json.dumps(es256(name, seed=seed or SERVICES[name]).members).encode()
-        kid = add_service_key(self.means, SPACE, name, raw, actor=ANN, owns=True).kid
+        kid = add_service_key(self.adapters, SPACE, name, raw, actor=ANN, owns=True).kid
         proof = WorkloadProof(kind=WorkloadKind.KEY, issuer="", subject=kid, until=self.world.clock.now())
         principal = Principal(kind=PrincipalKind.SERVICE, namespace=SPACE, name=name, proof=proof)
         form = {"grant_type": "client_credentials"}
@@ -169,7 +169,7 @@ class Machine:
     def use(self, claim: Claim, now: Instant) -> None:
         self._set(now)
         self._claims.use(claim, now)
-        sweep_claims(self._sharing.means)
+        sweep_claims(self._sharing.adapters)
 
     def close(self) -> None:
         self._claims.close()
@@ -178,16 +178,16 @@ class Machine:
         permit = self._sharing.permits[int(serving.txn.removeprefix("act_")) - 1]
         token = replace(permit, id=f"{permit.id}-{serving.until}", expires=Instant(serving.until - SKEW))
         with self._sharing.making:
-            with self._sharing.means.store.read() as snapshot:
+            with self._sharing.adapters.store.read() as snapshot:
                 there = snapshot.tokens.token(SPACE, token.id) is not None
             if not there:
-                self._sharing.means.store.write(lambda tx: tx.tokens.insert(token))
+                self._sharing.adapters.store.write(lambda tx: tx.tokens.insert(token))
         return replace(serving, txn=permit.action, token=token.id)
 
     def _set(self, now: Instant) -> None:
         """Have it be this late for the daemon, whose log knows how late it ever was."""
         with self._sharing.making:
-            last = self._sharing.means.store.last_instant()
+            last = self._sharing.adapters.store.last_instant()
             self._sharing.clock.told, self._sharing.clock.at = True, now
             if now > last:
                 note(self._sharing)
@@ -196,4 +196,4 @@ class Machine:
 def note(sharing: Sharing) -> None:
     """Have the log a record of now."""
     clock = sharing.world.clock
-    register_person(sharing.means, SPACE, f"p{clock.at}", uid=clock.at % 2**31, actor=ANN)
+    register_person(sharing.adapters, SPACE, f"p{clock.at}", uid=clock.at % 2**31, actor=ANN)

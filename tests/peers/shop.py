@@ -14,8 +14,8 @@ from typing import Any, Final
 from taskbound.core.clock import Instant
 from taskbound.core.credential import SECRET_BYTES, spell_secret
 from taskbound.ports.target import (
+    ExpiresAt,
     Gone,
-    Left,
     Minted,
     MintOrder,
     RenewalUnsupportedError,
@@ -57,15 +57,15 @@ class Shop:
     def renew(self, name: str, ends: Instant, *, patience: float) -> None:  # noqa: ARG002 - the port's
         raise RenewalUnsupportedError("the shop moves no end")
 
-    def end_kept(self, kept: str, *, ends: Instant, patience: float) -> Gone | Left:  # noqa: ARG002 - the port's
+    def end_kept(self, kept: str, *, ends: Instant, patience: float) -> Gone | ExpiresAt:  # noqa: ARG002 - the port's
         if self.away:
             raise TargetUnavailableError("the shop is closed")
         self.asked.append(kept)
         self.live.discard(kept)
-        return Gone(cut=0) if self.shows else Left(until=ends)
+        return Gone(cut=0) if self.shows else ExpiresAt(until=ends)
 
-    def revoke(self, name: str, *, ends: Instant, patience: float) -> Gone | Left:  # noqa: ARG002 - the port's
-        return Left(until=ends)
+    def revoke(self, name: str, *, ends: Instant, patience: float) -> Gone | ExpiresAt:  # noqa: ARG002 - the port's
+        return ExpiresAt(until=ends)
 
     def look(self, name: str, *, patience: float) -> Shown:  # noqa: ARG002 - the port's
         raise TargetRefusedError("the shop knows no names")

@@ -43,10 +43,10 @@ class Stepping(Holding):
         corp = parse_identity_issuer(
             "default", "corp", issuer="https://corp.example", audience="us", use="people"
         )
-        add_identity_issuer(self.world.means, corp, actor=ANN, owns=True)
+        add_identity_issuer(self.world.adapters, corp, actor=ANN, owns=True)
         for name in self.devices if linked else ():
             link_account(
-                self.world.means,
+                self.world.adapters,
                 "default",
                 name,
                 issuer="corp",

@@ -81,7 +81,7 @@ def add_target(
                 ),
                 expect=0,
             )
-        tx.audit.append("default", world.means.writer, [_pinned(name, one, owner) for one in kinds], now)
+        tx.audit.append("default", world.adapters.writer, [_pinned(name, one, owner) for one in kinds], now)
 
     world.store.write(work)
     world.views.forget()

@@ -16,7 +16,7 @@ from tests.world import ANN, scope_of
 if TYPE_CHECKING:
     from taskbound.core.task import Task
     from taskbound.flows.means import Actor
-    from taskbound.flows.task import AmendmentSaid
+    from taskbound.flows.task import AmendmentUpdate
     from taskbound.ports.store import Store
     from taskbound.ports.task import StoredAmendment
     from tests.world import World
@@ -46,7 +46,7 @@ class Wide(Holding):
         return other
 
     def approvers(self, agent: str, *names: str, owner: str = "ann") -> None:
-        people = People(self.world.means, self.world.views)
+        people = People(self.world.adapters, self.world.views)
         people.set_answering("default", agent, owner=owner, approvers=names, actor=ANN, owns=False)
 
     def wish(
@@ -87,10 +87,10 @@ class Wide(Holding):
 
     def tell(
         self, one: StoredAmendment, who: str, kind: AnswerKind = AnswerKind.APPROVE, **changes: Any
-    ) -> AmendmentSaid:
+    ) -> AmendmentUpdate:
         return self.world.widenings.answer("default", *self.word(one, who, kind, **changes))
 
-    def widened(self, *some: dict[str, Any], task: Task | None = None, who: str = "bob") -> AmendmentSaid:
+    def widened(self, *some: dict[str, Any], task: Task | None = None, who: str = "bob") -> AmendmentUpdate:
         """Ask for it, and have it approved."""
         return self.tell(self.wish(*some, task=task), who)
 

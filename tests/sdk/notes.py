@@ -23,7 +23,7 @@ from taskbound.sdk.guard.async_client import AsyncClient
 from taskbound.sdk.guard.client import Client
 from taskbound.sdk.guard.guarded import Guarded
 from taskbound.sdk.guard.link import Place
-from taskbound.sdk.guard.speaker import Told
+from taskbound.sdk.guard.speaker import ClientSettings
 from tests.peers.holding import Answerers
 from tests.peers.openssh import Device
 from tests.peers.people import enrolled
@@ -69,7 +69,7 @@ class Here:
     agent: str = "coder"
     template: str = ""
 
-    def place(self, told: Told) -> Place:
+    def place(self, told: ClientSettings) -> Place:
         return Place(
             socket=self.socket,
             namespace="default",
@@ -91,7 +91,7 @@ class Here:
 def notes_world(*, policy: str = "", functions: tuple[Guarded[..., Any], ...] = FUNCTIONS) -> World:
     """Ann, her agent, the functions as they are pinned, and a running task for them."""
     world = World(store=sqlite_store(), policy=policy or base_bundle())
-    register_person(world.means, "default", "ann", uid=1000, actor=ANN)
+    register_person(world.adapters, "default", "ann", uid=1000, actor=ANN)
     world.add_agent("coder", ceiling=CEILING)
     pin(world, functions)
     world.start(scope=SCOPE)
@@ -103,9 +103,9 @@ class People(Answerers):
 
     def __init__(self, world: World) -> None:
         super().__init__(world)
-        groups = Groups(world.means)
+        groups = Groups(world.adapters)
         groups.add("default", "finance", ANN, owns=True)
-        register_person(world.means, "default", "bob", uid=os.geteuid() + 1001, actor=ANN)
+        register_person(world.adapters, "default", "bob", uid=os.geteuid() + 1001, actor=ANN)
         groups.set_member("default", "finance", "bob", member=True, actor=ANN, owns=True)
         device = Device()
         self.devices["bob"] = (enrolled(world, "bob", device, voucher=self.devices["ann"]), device)
@@ -132,14 +132,14 @@ class People(Answerers):
 def held_world(rules: str = HELD, holds: Holds = Holds.END_WITH_CALL) -> tuple[World, People]:
     """Such a world, where bob is asked about notes."""
     world = World(store=sqlite_store(), policy=base_bundle() + rules)
-    register_person(world.means, "default", "ann", uid=1000, actor=ANN)
+    register_person(world.adapters, "default", "ann", uid=1000, actor=ANN)
     world.add_agent("coder", ceiling=CEILING)
     pin(world, FUNCTIONS)
     people = People(world)
     template = Template(
         namespace="default", name="notes", purpose="notes", scope=scope_of(SCOPE), seconds=3600, holds=holds
     )
-    save_template(world.means, template, ANN)
+    save_template(world.adapters, template, ANN)
     order = TaskOrder(namespace="default", agent="coder", purpose="notes", seconds=3600, template="notes")
     people.task = world.tasks.start(order, ANN)
     return world, people
@@ -164,12 +164,12 @@ async def noting(folder: Path, *, world: World | None = None, policy: str = "") 
 
 def client_at(place: Station, *, wait: float = 0.0, task: str = "") -> Client:
     """A client of this daemon; for a thread of its own."""
-    return Client(Told(wait=wait, task=task), Here(socket=place.path))
+    return Client(ClientSettings(wait=wait, task=task), Here(socket=place.path))
 
 
 def async_client_at(place: Station, *, wait: float = 0.0, task: str = "") -> AsyncClient:
     """The same for the test's own loop."""
-    return AsyncClient(Told(wait=wait, task=task), Here(socket=place.path))
+    return AsyncClient(ClientSettings(wait=wait, task=task), Here(socket=place.path))
 
 
 async def within(work: Callable[[], T]) -> T:

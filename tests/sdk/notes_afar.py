@@ -17,7 +17,7 @@ from taskbound.flows.task import save_template
 from taskbound.sdk.guard.async_client import AsyncClient
 from taskbound.sdk.guard.client import Client
 from taskbound.sdk.guard.proof import Proof, SubjectToken
-from taskbound.sdk.guard.speaker import Told
+from taskbound.sdk.guard.speaker import ClientSettings
 from tests import token_world
 from tests.peers.ports import free_port
 from tests.sdk.noted import ran
@@ -48,8 +48,8 @@ class Distant:
     def proof(self, agent: str = "coder") -> Proof:
         return Proof(kind="assertion", read=lambda: self.one.keys.assertion("default", agent))
 
-    def told(self, *, wait: float = 0.0) -> Told:
-        return Told(origin=self.origin, task=self.task, proof=self.proof(), wait=wait)
+    def told(self, *, wait: float = 0.0) -> ClientSettings:
+        return ClientSettings(origin=self.origin, task=self.task, proof=self.proof(), wait=wait)
 
     def client(self, *, wait: float = 0.0) -> Client:
         return Client(self.told(wait=wait), Here(socket=Path("/nowhere"), clock=self.now))
@@ -78,15 +78,17 @@ class Starting:
             heartbeat=heartbeat,
             grace=grace,
         )
-        save_template(self.world.means, kept, ANN)
+        save_template(self.world.adapters, kept, ANN)
 
     def person(self) -> str:
         """A token of Ann's, bound to that key."""
         return self.one.one.one.person(binding=Binding(kind=BindingKind.DPOP, thumbprint=self.key.kid))
 
-    def told(self, **more: Any) -> Told:
+    def told(self, **more: Any) -> ClientSettings:
         subject = SubjectToken(read=self.person, key=self.pem)
-        return Told(**{"origin": self.one.origin, "proof": self.one.proof(), "subject": subject, **more})
+        return ClientSettings(
+            **{"origin": self.one.origin, "proof": self.one.proof(), "subject": subject, **more}
+        )
 
     def client(self, **more: Any) -> Client:
         """A client that is closed with the test."""
@@ -123,7 +125,7 @@ def distant(
 
     async def story() -> None:
         async with station(folder, issuer=origin, beside=world or notes_world()) as place:
-            tokens = TokenWorld(place.world.means.store, folder, world=place.world)
+            tokens = TokenWorld(place.world.adapters.store, folder, world=place.world)
             tokens.keys.tend()
 
             def there() -> None:

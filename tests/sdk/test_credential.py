@@ -12,7 +12,7 @@ from taskbound.adapters.keys.sealing import AskerKey
 from taskbound.core.credential import BadHandedError
 from taskbound.sdk.client import DaemonLostError, RefusedByDaemonError
 from taskbound.sdk.credential import CredentialDeniedError, OtherTaskBoundError, Task
-from taskbound.sdk.wish import BadWishError, TaskCredential, Wish
+from taskbound.sdk.wish import BadWishError, CredentialWish, TaskCredential
 from taskbound.wire.action import Decide, Narrowed, Reason, Refused
 from taskbound.wire.approval import HoldPush, LeaveHold
 from taskbound.wire.connection import Done, Fault, StopPush
@@ -196,7 +196,7 @@ async def test_people_are_waited_for_and_what_they_lifted_is_asked_for_by_the_he
 
         daemon.on[Decide] = decide
         said: list[Refused] = []
-        wish = Wish(target="orders-db", kind="reader")
+        wish = CredentialWish(target="orders-db", kind="reader")
         found = await using(daemon, lambda task: task.obtain(wish, said.append))
         assert (found.id, said) == ("crd_1", [HELD])
         first, second = (ask for ask in daemon.asks if isinstance(ask, Decide))
@@ -250,7 +250,7 @@ async def test_who_is_interrupted_while_people_are_waited_for_leaves_the_questio
 
         def work(task: Task) -> None:
             try:
-                task.obtain(Wish(target="orders-db", kind="reader"), interrupt)
+                task.obtain(CredentialWish(target="orders-db", kind="reader"), interrupt)
             except KeyboardInterrupt:
                 return
             raise AssertionError
@@ -280,7 +280,7 @@ async def test_who_ended_it_is_told_how_it_stands_until_it_is_gone(tmp_path: Pat
         daemon.revokes = False
 
         def work(task: Task) -> tuple[str, str]:
-            found = task.obtain(Wish(target="orders-db", kind="reader"))
+            found = task.obtain(CredentialWish(target="orders-db", kind="reader"))
             before = task.gone(found.id, patience=0).state
             daemon.revokes = True
             return before, task.gone(found.id, patience=20).state
@@ -324,7 +324,7 @@ def test_what_can_be_no_credential_is_not_asked_for(
     target: str, kind: str, seconds: int, parameters: dict[str, str]
 ) -> None:
     with pytest.raises(BadWishError):
-        Wish(target=target, kind=kind, seconds=seconds, parameters=parameters)
+        CredentialWish(target=target, kind=kind, seconds=seconds, parameters=parameters)
 
 
 def test_a_program_that_asks_for_no_credential_loads_no_cryptography() -> None:
@@ -387,4 +387,4 @@ def test_what_nobody_is_connected_for_is_renewed_by_nobody() -> None:
     with pytest.raises(BadWishError):
         alone.renew()
     with pytest.raises(BadWishError):
-        Wish(target="orders-db", kind="reader", parameters={"renews": "crd_1"})
+        CredentialWish(target="orders-db", kind="reader", parameters={"renews": "crd_1"})

@@ -20,7 +20,7 @@ from taskbound.sdk.guard.client import Client
 from taskbound.sdk.guard.guarded import guard
 from taskbound.sdk.guard.holder import ApiLostError, NoTokenError, PlainHttpError
 from taskbound.sdk.guard.proof import Proof
-from taskbound.sdk.guard.speaker import Told
+from taskbound.sdk.guard.speaker import ClientSettings
 from taskbound.surfaces.api.server.socket import SocketServer
 from taskbound.wire.action import ActionPermitted, OutcomeTaken
 from tests.sdk.noted import note, note_later, ran, spend
@@ -194,7 +194,7 @@ def test_a_token_that_was_revoked_is_got_anew_and_the_call_is_made_once(
         with one.client():
             note("hello")
             (row,) = tokens.rows()
-            revoke_token(one.world.means, "default", row.id, ANN, owns=True, why="lost")
+            revoke_token(one.world.adapters, "default", row.id, ANN, owns=True, why="lost")
             note("more")
         assert len(one.world.events("token-issued")) == 2
         assert len(ran) == 2
@@ -357,7 +357,9 @@ def test_a_question_that_is_cancelled_leaves_no_permit_behind(
 
 
 def test_who_is_not_there_is_an_error_and_nothing_runs() -> None:
-    told = Told(origin="http://127.0.0.1:1", task="tsk_1", proof=Proof(kind="token", read=lambda: "x"))
+    told = ClientSettings(
+        origin="http://127.0.0.1:1", task="tsk_1", proof=Proof(kind="token", read=lambda: "x")
+    )
     with Client(told, Here(socket=Path("/nowhere"))), pytest.raises(ApiLostError) as caught:
         note("hello")
     assert caught.value.sent is False
@@ -367,7 +369,7 @@ def test_who_is_not_there_is_an_error_and_nothing_runs() -> None:
     "origin", ["http://api.example", "https://", "https://api.example/v1", "ftp://127.0.0.1", "api.example"]
 )
 def test_no_token_is_sent_in_the_clear(origin: str) -> None:
-    told = Told(origin=origin, task="tsk_1", proof=Proof(kind="token", read=lambda: "x"))
+    told = ClientSettings(origin=origin, task="tsk_1", proof=Proof(kind="token", read=lambda: "x"))
     with Client(told, Here(socket=Path("/nowhere"))), pytest.raises(PlainHttpError):
         note("hello")
 
@@ -375,8 +377,8 @@ def test_no_token_is_sent_in_the_clear(origin: str) -> None:
 def test_over_the_network_task_and_proof_are_said() -> None:
     proof = Proof(kind="token", read=lambda: "x")
     for told, words in (
-        (Told(origin="https://a.example", proof=proof), "no task"),
-        (Told(origin="https://a.example", task="tsk_1"), "nothing proves"),
+        (ClientSettings(origin="https://a.example", proof=proof), "no task"),
+        (ClientSettings(origin="https://a.example", task="tsk_1"), "nothing proves"),
     ):
         with Client(told, Here(socket=Path("/nowhere"))), pytest.raises(errors.NoTaskHereError, match=words):
             note("hello")

@@ -17,7 +17,7 @@ from taskbound.sdk.guard.guarded import guard
 from taskbound.sdk.guard.holder import ApiLostError
 from taskbound.sdk.guard.proof import Proof, SubjectToken
 from taskbound.sdk.guard.signature import definition_digest
-from taskbound.sdk.guard.speaker import Told
+from taskbound.sdk.guard.speaker import ClientSettings
 from tests.sdk.notes import Here
 
 Answer = tuple[int, dict[str, str], Any]
@@ -39,7 +39,7 @@ class Asked:
 
     def client(self) -> Client:
         proof = Proof(kind="token", read=lambda: "proof")
-        told = Told(origin=self.origin, proof=proof, subject=SubjectToken(read=lambda: "subject"))
+        told = ClientSettings(origin=self.origin, proof=proof, subject=SubjectToken(read=lambda: "subject"))
         return Client(told, Here(socket=Path("/nowhere")))
 
     def begin(self) -> None:

@@ -16,7 +16,7 @@ from taskbound.sdk.guard.client import Client
 from taskbound.sdk.guard.errors import OutcomeUntoldError, RepeatedError
 from taskbound.sdk.guard.guarded import guard
 from taskbound.sdk.guard.proof import Proof, UnreadableProofError
-from taskbound.sdk.guard.speaker import Told
+from taskbound.sdk.guard.speaker import ClientSettings
 from taskbound.surfaces.api.server.socket import SocketServer
 from taskbound.wire.action import ActionPermitted, NotPermitted, OutcomeTaken
 from tests.sdk.interrupted import STAGES, Log, at_line, cancelling, interrupting, nothing_left, owed
@@ -174,7 +174,7 @@ class Reading:
 def reading(one: Distant) -> tuple[Client, Reading]:
     """A client whose proof is such a program's."""
     read = Reading(one)
-    told = Told(origin=one.origin, task=one.task, proof=Proof(kind="assertion", read=read))
+    told = ClientSettings(origin=one.origin, task=one.task, proof=Proof(kind="assertion", read=read))
     return Client(told, Here(socket=Path("/nowhere"), clock=one.now)), read
 
 

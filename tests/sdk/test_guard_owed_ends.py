@@ -22,7 +22,7 @@ from taskbound.sdk.guard.client import Client
 from taskbound.sdk.guard.errors import OutcomeUntoldError
 from taskbound.sdk.guard.link import Place
 from taskbound.sdk.guard.owed import Debt
-from taskbound.sdk.guard.speaker import Told
+from taskbound.sdk.guard.speaker import ClientSettings
 from taskbound.wire.action import Duplicate, Outcome, Released, Withheld
 from tests.sdk.interrupted import cancelling, interrupting, nothing_left, owed
 from tests.sdk.noted import note_later, ran
@@ -252,16 +252,16 @@ async def test_a_question_that_can_not_be_asked_anew_in_time_is_given_up_without
 class Nowhere(Here):
     """A machine without a daemon."""
 
-    def place(self, told: Told) -> Place:
+    def place(self, told: ClientSettings) -> Place:
         raise UnavailableError(f"no daemon is here for {told.agent}")
 
 
 async def test_who_never_asked_anything_is_closed_without_looking_for_a_daemon() -> None:
     nowhere = Nowhere(socket=Path("/nowhere"))
-    Client(Told(), nowhere).close()
-    await AsyncClient(Told(), nowhere).close()
+    Client(ClientSettings(), nowhere).close()
+    await AsyncClient(ClientSettings(), nowhere).close()
     with pytest.raises(UnavailableError, match="no daemon"):
-        using(Client(Told(), nowhere))("x")
+        using(Client(ClientSettings(), nowhere))("x")
 
 
 async def test_a_question_that_nobody_can_be_asked_about_any_more_holds_up_no_other_debt(

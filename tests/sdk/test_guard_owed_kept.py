@@ -15,7 +15,7 @@ from taskbound.sdk.guard.async_client import AsyncClient
 from taskbound.sdk.guard.guarded import current
 from taskbound.sdk.guard.near import Listen
 from taskbound.sdk.guard.owed import Debt
-from taskbound.sdk.guard.speaker import Told
+from taskbound.sdk.guard.speaker import ClientSettings
 from taskbound.surfaces.api.server.socket import SocketServer
 from taskbound.wire.action import Duplicate, Permitted, Released, Withheld
 from tests.sdk.interrupted import cancelling, interrupting, nothing_left, owed
@@ -263,7 +263,7 @@ async def test_what_is_owed_by_an_asyncio_program_is_told_with_its_next_sign_of_
 ) -> None:
     async with noting(tmp_path) as place:
         (task,) = {one["task"] for one in place.world.events("task-started")}
-        client = AsyncClient(Told(task=task), Here(socket=place.path))
+        client = AsyncClient(ClientSettings(task=task), Here(socket=place.path))
         vars(client)["_every"] = lambda: 0.0  # the signs of life follow each other
         token = current.set(client)
         await left(client, "x")
@@ -305,7 +305,7 @@ async def test_a_blocks_end_gives_up_nothing_that_can_be_told_later(
             client.close()
 
         await within(work)
-        client = AsyncClient(Told(task=task), Here(socket=place.path))
+        client = AsyncClient(ClientSettings(task=task), Here(socket=place.path))
         token = current.set(client)
         await left(client, "x")
         current.reset(token)

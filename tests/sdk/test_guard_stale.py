@@ -20,7 +20,7 @@ from taskbound.sdk.guard.flow import Flow, Pause, Run, drive
 from taskbound.sdk.guard.holder import ApiLostError, HttpAnswer, NoTokenError
 from taskbound.sdk.guard.owed import Debt
 from taskbound.sdk.guard.proof import Proof, SubjectToken, UnreadableProofError
-from taskbound.sdk.guard.speaker import Told
+from taskbound.sdk.guard.speaker import ClientSettings
 from taskbound.sdk.guard.web import AsyncWeb
 from tests.sdk.notes import Here
 from tests.sdk.notes_afar import Starting
@@ -197,7 +197,9 @@ def test_threads_that_ask_at_once_speak_by_one_holder() -> None:
             return super().key(file)
 
     later: list[threading.Thread] = []
-    told = Told(origin="http://127.0.0.1:1", task="tsk_1", proof=Proof(kind="token", read=lambda: "proof"))
+    told = ClientSettings(
+        origin="http://127.0.0.1:1", task="tsk_1", proof=Proof(kind="token", read=lambda: "proof")
+    )
     client = Client(told, Slow(socket=Path("/nowhere")))
     held = client._afar  # noqa: SLF001 - as above
     later[0].join()

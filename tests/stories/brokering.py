@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from taskbound.core.clock import Instant, seconds
 from taskbound.core.credential import Credential, CredentialState, Step, name_of
 from taskbound.core.target import TargetState
-from taskbound.flows.credential.leasing import Sweep, Telling, lease, take_sweep
+from taskbound.flows.credential.leasing import BrokerReport, Sweep, lease, take_sweep
 from taskbound.flows.credential.naming import open_mark
 from taskbound.ports.target import StoredTarget
 from tests.core.credential.crediting import made
@@ -32,7 +32,7 @@ def name(letter: str) -> str:
 
 def put_target(world: World, target: str = TARGET, namespace: str = "default") -> str:
     """A target that is ready; the installation's mark."""
-    mark = open_mark(world.means)
+    mark = open_mark(world.adapters)
     row = StoredTarget(
         namespace=namespace,
         name=target,
@@ -96,16 +96,16 @@ class Broker:
     """Ids of those that somebody waits for."""
 
     def lease(self, *rows: Credential) -> tuple[Leased, ...]:
-        return lease(self.world.means, "default", [one.id for one in rows], self.waited)
+        return lease(self.world.adapters, "default", [one.id for one in rows], self.waited)
 
-    def take(self, row: Credential, step: Step) -> Telling:
+    def take(self, row: Credential, step: Step) -> BrokerReport:
         """The step, which has to be this one; what tells of it."""
         (leased,) = self.lease(row)
         assert leased.step is step
         return self.telling(row, leased.credential.lease.fence)
 
-    def telling(self, row: Credential, fence: int) -> Telling:
-        return Telling(means=self.world.means, namespace="default", credential=row.id, fence=fence)
+    def telling(self, row: Credential, fence: int) -> BrokerReport:
+        return BrokerReport(adapters=self.world.adapters, namespace="default", credential=row.id, fence=fence)
 
     def mint(self, row: Credential) -> Credential:
         return self.take(row, Step.MINT).minted(sealed=bool(row.action))
@@ -115,7 +115,7 @@ class Broker:
 
     def sweep(self, names: Collection[str]) -> tuple[str, ...]:
         return take_sweep(
-            self.world.means,
+            self.world.adapters,
             Sweep(
                 namespace="default",
                 target=TARGET,

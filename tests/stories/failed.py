@@ -137,7 +137,7 @@ def _suspended(store: Store) -> Case:
 
 def _stopped(store: Store) -> Case:
     made = _case("stopped", store)
-    stop(made.world.means, "default", stopped=True, reason="fire", actor=ANN)
+    stop(made.world.adapters, "default", stopped=True, reason="fire", actor=ANN)
     return made
 
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from taskbound.core.audit import Event
     from taskbound.core.clock import Instant
-    from taskbound.flows.means import Means
+    from taskbound.flows.means import Adapters
     from taskbound.ports.store import Store, Transaction
 
 
@@ -89,7 +89,7 @@ class Course:
     """The part of all transactions that are held."""
     pace: float = 0.0
     """Ends a second, of all writers; 0 for as many as they commit."""
-    means: Means | None = None
+    adapters: Adapters | None = None
     told: Told = field(default_factory=Told)
     turn: threading.Condition = field(default_factory=threading.Condition)
     commits: int = 0
@@ -116,8 +116,8 @@ class Course:
 
 def run(course: Course, *, readers: int = 4) -> Told:
     """Write, look, give places and read until every reader knows all, or a minute after the last commit."""
-    course.means = World(store=course.watchers[0]).means
-    feeds = [Feed(replace(course.means, store=one)) for one in course.watchers]
+    course.adapters = World(store=course.watchers[0]).adapters
+    feeds = [Feed(replace(course.adapters, store=one)) for one in course.watchers]
     for one in feeds:
         one.look()
     course.told.heard = [{} for _ in range(readers)]
@@ -148,9 +148,9 @@ def write_all(course: Course) -> None:
 
 def _write(course: Course, number: int) -> None:
     store, chance, writer = course.writers[number], course.chance(f"writer {number}"), f"wrt_w{number}"
-    assert course.means is not None
-    means = replace(course.means, store=store, writer=writer)
-    _open(means)
+    assert course.adapters is not None
+    adapters = replace(course.adapters, store=store, writer=writer)
+    _open(adapters)
     wanted = course.count // len(course.writers) + (number < course.count % len(course.writers))
     done, began = 0, time.monotonic()
     while done < wanted and not course.over.is_set():
@@ -165,7 +165,7 @@ def _write(course: Course, number: int) -> None:
             TokenRevoked(token=one, task="tsk", agent="coder", why="", by="ann", proof="p") for one in tokens
         ]
         holds = chance.random() < course.holds
-        held = store.write(lambda tx: _append(course, tx, writer, events, means.clock.now(), holds=holds))  # noqa: B023 - it is run at once
+        held = store.write(lambda tx: _append(course, tx, writer, events, adapters.clock.now(), holds=holds))  # noqa: B023 - it is run at once
         now = time.monotonic()
         with course.turn:
             course.told.held += held
@@ -174,10 +174,10 @@ def _write(course: Course, number: int) -> None:
             course.turn.notify_all()
 
 
-def _open(means: Means) -> None:
+def _open(adapters: Adapters) -> None:
     while True:
         try:
-            open_writer(means, software="test")
+            open_writer(adapters, software="test")
         except ConflictError:  # another writer's head moved just then
             continue
         return
@@ -204,9 +204,9 @@ def _look(course: Course, feed: Feed) -> None:
 
 def _place(course: Course) -> None:
     chance = course.chance("places")
-    assert course.means is not None
+    assert course.adapters is not None
     sequencers = [
-        Sequencer(replace(course.means, store=one), None, "log")  # type: ignore[arg-type]  # nothing is signed here
+        Sequencer(replace(course.adapters, store=one), None, "log")  # type: ignore[arg-type]  # nothing is signed here
         for one in course.watchers
     ]
     while not course.over.is_set():

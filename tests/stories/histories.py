@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from taskbound.core.task import Task
-    from taskbound.flows.approval.look import Unseen
+    from taskbound.flows.approval.look import NeedsProbe
     from taskbound.flows.decision import Answer
     from taskbound.ports.store import Store
     from tests.postgres import Server
@@ -238,7 +238,7 @@ class Daemons:
         return world.tasks.end("default", self._task(task).id, event, ANN, reason="r")
 
     def _stop(self, world: World, stopped: bool) -> object:  # noqa: FBT001 - given by its place, as all are
-        return stop(world.means, "default", stopped=stopped, reason="r", actor=ANN)
+        return stop(world.adapters, "default", stopped=stopped, reason="r", actor=ANN)
 
     def _wait(self, world: World, seconds: int) -> None:
         world.clock.advance(seconds)
@@ -258,7 +258,7 @@ class Daemons:
 
     def _tidy(self) -> None:
         """End what runs, lift the switch and wake the agent, for the next history."""
-        stop(self.second.means, "default", stopped=False, reason="r", actor=ANN)
+        stop(self.second.adapters, "default", stopped=False, reason="r", actor=ANN)
         with self.first.store.read() as seen:
             live = seen.tasks.tasks("default", states=set(TaskState) - ENDED, limit=1_000)
             agent = seen.identities.agent("default", "coder")
@@ -349,7 +349,7 @@ def compare_daemons(server: Server, seed: str, count: int) -> Counter[str]:
     return codes
 
 
-def _plainly(answer: Answer | Unseen) -> Form:
+def _plainly(answer: Answer | NeedsProbe) -> Form:
     """What was decided and why, by which bundle, grant and policies; names without what tells them apart."""
     found: Form = {"code": code_of(answer)}
     decision = getattr(answer, "decision", getattr(answer, "refusal", None))

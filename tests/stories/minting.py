@@ -74,13 +74,13 @@ class Minting(Aiming):
 
     def __init__(self, store: Store, *, policy: str | None = None) -> None:
         self.world = World(store=store, policy=policy or base_bundle(), chance=Letters())
-        self.means = self.world.means
-        self.targets = Targets(self.means, self.world.views)
+        self.adapters = self.world.adapters
+        self.targets = Targets(self.adapters, self.world.views)
         self.quiet = False
         self.task = self.world.settle_in()
         for number, name in enumerate(("bob", "carol"), start=1001):
-            register_person(self.means, SPACE, name, uid=number, actor=ANN)
-        open_mark(self.means)
+            register_person(self.adapters, SPACE, name, uid=number, actor=ANN)
+        open_mark(self.adapters)
         self.proofs = Proofs(signatures=PersonSignatures(), tokens=JoserfcCheck())
 
     def kind(self, name: str = "reader") -> CredentialKind:
@@ -89,7 +89,7 @@ class Minting(Aiming):
 
     def action(self, kind: str, asked: dict[str, Any]) -> StoredAction:
         """The permitted action that asks for it."""
-        now, target = self.means.clock.now(), self.row()
+        now, target = self.adapters.clock.now(), self.row()
         tool = f"{target.name}__credential/{kind}"
         arguments = canonical(asked)
         frame = Frame(
@@ -103,7 +103,7 @@ class Minting(Aiming):
         act = Action(frame=frame, arguments=arguments)
         return StoredAction(
             namespace=SPACE,
-            id=self.means.chance.name("act"),
+            id=self.adapters.chance.name("act"),
             task=self.task.id,
             root=self.task.root,
             agent="coder",
@@ -126,7 +126,7 @@ class Minting(Aiming):
             facts=(),
             attempt=1,
             connection="con_a",
-            request=self.means.chance.name("req"),
+            request=self.adapters.chance.name("req"),
             key="",
             at=now,
             until=Instant(now + seconds(30)),
@@ -170,13 +170,13 @@ class Minting(Aiming):
                 tx.actions.insert_actions([replace(done, **action or {})])
             number = 0
             if record != NONE:
-                tx.audit.append(SPACE, self.means.writer, [replace(event, **record or {})], done.at)
+                tx.audit.append(SPACE, self.adapters.writer, [replace(event, **record or {})], done.at)
                 number = tx.audit.last_number()
             written = replace(credential, **{"record": number} | (row or {}))
             tx.credentials.insert_credentials([written])
             return written
 
-        return self.means.store.write(work)
+        return self.adapters.store.write(work)
 
     def mint_begins(self, action: str) -> Credential:
         """The credential of a permitted action, being minted under its first fence."""
@@ -219,31 +219,31 @@ class Minting(Aiming):
                 tx.actions.insert_actions([replace(done, **action)])
             if record == NONE:
                 return 0
-            tx.audit.append(SPACE, self.means.writer, [replace(event, **record)], done.at)
+            tx.audit.append(SPACE, self.adapters.writer, [replace(event, **record)], done.at)
             return tx.audit.last_number()
 
-        number = self.means.store.write(work)
+        number = self.adapters.store.write(work)
         wanted = Renewal(action=done.id, ends=ends, record=number)
         now = self.move(had.id, lambda one, at: prolong_credential(one, wanted, at))
         if forged.get("leased", True):
             now = self.move(had.id, begin_renewal)
         row, renewal = forged.get("row", {}), replace(wanted, **forged.get("renewal", {}))
-        return forge(self.means.store, now, renewal=renewal, **row)
+        return forge(self.adapters.store, now, renewal=renewal, **row)
 
     def renewable(self, row: Credential, *, fence: int = 2, late: float = 0) -> ToRenew:
         """What the broker finds of it."""
-        now = Instant(self.means.clock.now() + round(late * seconds(1)))
-        with self.means.store.read() as seen:
+        now = Instant(self.adapters.clock.now() + round(late * seconds(1)))
+        with self.adapters.store.read() as seen:
             return require_renewable(seen, self.proofs, SPACE, row.id, fence=fence, now=now)
 
     def forge(self, row: Credential, **changes: Any) -> Credential:
         """The row as somebody writes it who has the store."""
-        return forge(self.means.store, row, **changes)
+        return forge(self.adapters.store, row, **changes)
 
     def mintable(self, row: Credential, *, fence: int = 1, late: float = 0) -> Mintable:
         """What the broker finds of it."""
-        now = Instant(self.means.clock.now() + round(late * seconds(1)))
-        with self.means.store.read() as seen:
+        now = Instant(self.adapters.clock.now() + round(late * seconds(1)))
+        with self.adapters.store.read() as seen:
             return require_mintable(seen, self.proofs, SPACE, row.id, fence=fence, now=now)
 
 

@@ -13,10 +13,10 @@ from taskbound.core.decision import Allowance
 from taskbound.core.identity.issuer import parse_identity_issuer
 from taskbound.core.identity.sign_in import (
     UNSAID,
-    Brought,
     NotSignedInError,
-    SaidOfPerson,
+    PersonClaims,
     SignInDeniedError,
+    SignInReturn,
     challenge_of,
 )
 from taskbound.flows.identity import register_person
@@ -29,8 +29,8 @@ from tests.world import ANN, World
 if TYPE_CHECKING:
     from taskbound.core.identity import Group
     from taskbound.core.identity.issuer import IdentityIssuer
-    from taskbound.flows.identity.sign_in import Entered, SignedIn
-    from taskbound.ports.identity import Wanted
+    from taskbound.flows.identity.sign_in import NewSession, SignedIn
+    from taskbound.ports.identity import AuthorizationParameters
     from taskbound.ports.store import Store
 
 
@@ -44,11 +44,13 @@ HERE = "192.0.2.1"
 class Corp:
     """An issuer whose people are let in: it keeps to PKCE, the redirect URI, and one use of a code."""
 
-    codes: dict[str, tuple[Wanted, SaidOfPerson]] = field(default_factory=dict)
-    asked: dict[str, Wanted] = field(default_factory=dict)
+    codes: dict[str, tuple[AuthorizationParameters, PersonClaims]] = field(default_factory=dict)
+    asked: dict[str, AuthorizationParameters] = field(default_factory=dict)
     promises: bool = True
 
-    def address(self, issuer: IdentityIssuer, wanted: Wanted, now: Instant) -> tuple[str, bool]:
+    def address(
+        self, issuer: IdentityIssuer, wanted: AuthorizationParameters, now: Instant
+    ) -> tuple[str, bool]:
         del now
         self.asked[wanted.state] = wanted
         return f"{issuer.issuer}/auth?{urlencode({'state': wanted.state})}", self.promises
@@ -59,7 +61,7 @@ class Corp:
 
     def redeem(
         self, issuer: IdentityIssuer, code: str, verifier: str, redirect: str, now: Instant
-    ) -> SaidOfPerson:
+    ) -> PersonClaims:
         del issuer, now
         wanted, said = self.codes.pop(code, (None, None))
         if (
@@ -77,7 +79,7 @@ class Corp:
         wanted = self.asked[state]
         nonce = claims.pop("nonce", wanted.nonce)
         code = f"code-{len(self.codes)}-{len(self.asked)}"
-        said = SaidOfPerson(subject=subject, nonce=nonce, authenticated=Instant(at), acr=acr, claims=claims)
+        said = PersonClaims(subject=subject, nonce=nonce, authenticated=Instant(at), acr=acr, claims=claims)
         self.codes[code] = (wanted, said)
         return code
 
@@ -88,23 +90,25 @@ class Lobby:
     def __init__(self, store: Store, *, allowance: Allowance | None = None) -> None:
         self.world = World(store=store)
         self.world.settle_in()
-        register_person(self.world.means, SPACE, "bob", uid=1001, actor=ANN)
+        register_person(self.world.adapters, SPACE, "bob", uid=1001, actor=ANN)
         self.corp = Corp()
-        self.sign_ins = SignIns(self.world.means, self.corp, origin=ORIGIN, allowance=allowance)
+        self.sign_ins = SignIns(self.world.adapters, self.corp, origin=ORIGIN, allowance=allowance)
         self.add("corp")
         self.link("ann", "s-ann")
 
     def add(self, name: str, **more: Any) -> None:
         plain: dict[str, Any] = {"issuer": f"https://{name}.example", "audience": "us", "use": "people"}
         issuer = parse_identity_issuer(SPACE, name, **plain | more)
-        add_identity_issuer(self.world.means, issuer, actor=ANN, owns=True)
+        add_identity_issuer(self.world.adapters, issuer, actor=ANN, owns=True)
 
     def link(self, person: str, subject: str, *, actor: Actor = ANN, owns: bool = True) -> None:
-        link_account(self.world.means, SPACE, person, issuer="corp", subject=subject, actor=actor, owns=owns)
+        link_account(
+            self.world.adapters, SPACE, person, issuer="corp", subject=subject, actor=actor, owns=owns
+        )
 
     def unlink(self, person: str = "ann", subject: str = "s-ann", **more: Any) -> None:
         plain: dict[str, Any] = {"actor": ANN, "owns": True}
-        unlink_account(self.world.means, SPACE, person, issuer="corp", subject=subject, **plain | more)
+        unlink_account(self.world.adapters, SPACE, person, issuer="corp", subject=subject, **plain | more)
 
     def begin(self, **more: Any) -> tuple[str, str]:
         """State and secret of a sign-in that waits."""
@@ -113,19 +117,21 @@ class Lobby:
         assert dict(parse_qsl(urlsplit(begun.url).query))["state"] == begun.state
         return begun.state, begun.secret
 
-    def come_back(self, state: str, secret: str, code: str, **more: Any) -> Entered:
-        brought = Brought(issuer="corp", code=code, iss="https://corp.example", **more)
+    def come_back(self, state: str, secret: str, code: str, **more: Any) -> NewSession:
+        brought = SignInReturn(issuer="corp", code=code, iss="https://corp.example", **more)
         proven = self.sign_ins.prove(state, brought, secret, address=HERE)
         return self.sign_ins.enter(proven, address=HERE)
 
-    def enter(self, subject: str = "s-ann", *, wants: dict[str, Any] | None = None, **said: Any) -> Entered:
+    def enter(
+        self, subject: str = "s-ann", *, wants: dict[str, Any] | None = None, **said: Any
+    ) -> NewSession:
         state, secret = self.begin(**wants or {})
         return self.come_back(state, secret, self.corp.let_in(state, subject, **said))
 
-    def person(self, entered: Entered) -> SignedIn:
+    def person(self, entered: NewSession) -> SignedIn:
         return self.sign_ins.person(shown(entered.secret))
 
-    def out(self, entered: Entered) -> None:
+    def out(self, entered: NewSession) -> None:
         with pytest.raises(NotSignedInError):
             self.person(entered)
 

@@ -78,17 +78,17 @@ class Aiming:
     """A world in which people declare targets, and something tells what a broker would."""
 
     def __init__(self, world: World) -> None:
-        self.world, self.means = world, world.means
-        self.targets = Targets(self.means, self.world.views)
+        self.world, self.adapters = world, world.adapters
+        self.targets = Targets(self.adapters, self.world.views)
         self.quiet = False
         """Whether moves are told to no test."""
 
     def known(self, *names: str, first: int = 1000) -> None:
         for number, name in enumerate(names):
-            register_person(self.means, "default", name, uid=first + number, actor=ANN)
+            register_person(self.adapters, "default", name, uid=first + number, actor=ANN)
 
     def group(self, name: str, *members: str) -> None:
-        groups = Groups(self.means)
+        groups = Groups(self.adapters)
         groups.add("default", name, OWNER, owns=True)
         for one in members:
             groups.set_member("default", name, one, member=True, actor=OWNER, owns=True)
@@ -112,38 +112,38 @@ class Aiming:
         )
 
     def row(self, name: str = "orders-db", namespace: str = "default") -> StoredTarget:
-        with self.means.store.read() as seen:
+        with self.adapters.store.read() as seen:
             found = seen.targets.target(namespace, name)
         assert found is not None
         return found
 
     def canaries(self, test: UnderTest, namespace: str = "default") -> list[Credential]:
-        with self.means.store.read() as seen:
+        with self.adapters.store.read() as seen:
             found = [seen.credentials.credential(namespace, one) for one in test.credentials]
         return [one for one in found if one is not None]
 
     def tools(self, namespace: str = "default") -> dict[str, PinnedTool]:
-        with self.means.store.read() as seen:
+        with self.adapters.store.read() as seen:
             return {one.name: one for one in seen.tools.tools(namespace, server="orders-db")}
 
     def named(self) -> dict[str, tuple[str, ...]]:
-        with self.means.store.read() as seen:
+        with self.adapters.store.read() as seen:
             return {name: who for name, who in seen.tools.approvers("default").items() if name in TOOLS}
 
     def move(self, credential: str, change: Callable[[Credential, Instant], Credential]) -> Credential:
         """Move a row as the worker does that a broker tells."""
-        return self.means.store.write(partial(self._move, credential, change))
+        return self.adapters.store.write(partial(self._move, credential, change))
 
     def _move(
         self, credential: str, change: Callable[[Credential, Instant], Credential], tx: Transaction
     ) -> Credential:
         before = tx.credentials.lock_credential("default", credential)
         assert before is not None
-        now = self.means.clock.now()
+        now = self.adapters.clock.now()
         after = change(before, now)
         tx.credentials.put_credential(after, expect=before.version)
-        if not self.quiet and (events := note_canary(tx, self.means, after, now)):
-            tx.audit.append("default", self.means.writer, events, now)
+        if not self.quiet and (events := note_canary(tx, self.adapters, after, now)):
+            tx.audit.append("default", self.adapters.writer, events, now)
         self.world.views.forget()
         return after
 
@@ -195,7 +195,7 @@ def aimed(store: Store) -> Aiming:
 def give(aiming: Aiming, letter: str, state: CredentialState, **more: Any) -> Credential:
     """A credential of some task in the target."""
     row = made(id="crd_" + letter * 35, **{"identity": aiming.row().identity, "state": state} | more)
-    aiming.means.store.write(lambda tx: tx.credentials.insert_credentials([row]))
+    aiming.adapters.store.write(lambda tx: tx.credentials.insert_credentials([row]))
     return row
 
 

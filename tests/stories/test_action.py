@@ -55,7 +55,7 @@ def test_law_4_a_result_whose_task_lost_its_authority_is_withheld_and_not_kept(
         case "expire":
             world.clock.advance(3600)
         case _:
-            stop(world.means, "default", stopped=True, reason="", actor=ANN)
+            stop(world.adapters, "default", stopped=True, reason="", actor=ANN)
     answer = world.tell(action)
     assert isinstance(answer, Withhold)
     assert answer.code == code
@@ -287,17 +287,17 @@ def test_i25_a_decision_replays_from_its_record_to_the_same_answer(world: World)
     permitted = id_of(world.ask(task))
     refused = id_of(world.ask(task, arguments={"to": "mallory", "amount": 1}))
     for action in (permitted, refused):
-        assert explain(world.means, "default", action).replay == "same"
+        assert explain(world.adapters, "default", action).replay == "same"
 
 
 def test_what_came_from_the_standing_of_the_moment_is_not_computed_again(world: World) -> None:
     task = world.settle_in()
     world.tasks.pause("default", task.id, ANN, reason="")
     action = id_of(world.ask(task))
-    assert explain(world.means, "default", action).replay.startswith("not computed")
+    assert explain(world.adapters, "default", action).replay.startswith("not computed")
 
 
 def test_an_unknown_action_is_not_explained(world: World) -> None:
     world.settle_in()
     with pytest.raises(UnknownActionError):
-        explain(world.means, "default", "act_none")
+        explain(world.adapters, "default", "act_none")

@@ -75,7 +75,7 @@ def tell(world: World, task: Task, token: str, action: str) -> Release | Withhol
 
 
 def revoke(world: World, token: str) -> None:
-    revoke_token(world.means, "default", token, ANN, owns=True, why="stolen")
+    revoke_token(world.adapters, "default", token, ANN, owns=True, why="stolen")
 
 
 class Order:

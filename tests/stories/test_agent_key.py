@@ -44,9 +44,9 @@ class Keeping:
         self.world = world
         self.folder = folder
         self.files = AgentKeyFiles(folder, now=lambda: world.clock.at / 1_000_000)
-        self.keys = AgentKeys(world.means, self.files, audience=AUDIENCE)
-        verifier = AssertionVerifier(world.means, audience=AUDIENCE)
-        self.proofs = Proofs(world.means, {WorkloadKind.KEY: verifier})
+        self.keys = AgentKeys(world.adapters, self.files, audience=AUDIENCE)
+        verifier = AssertionVerifier(world.adapters, audience=AUDIENCE)
+        self.proofs = Proofs(world.adapters, {WorkloadKind.KEY: verifier})
 
     def renew(self, agent: str = "coder", actor: Actor = ANN, *, owns: bool = False) -> AgentKey:
         return self.keys.renew(SPACE, agent, actor=actor, owns=owns)
@@ -91,8 +91,8 @@ class Keeping:
 @pytest.fixture
 def there(store: Store, tmp_path: Path) -> Keeping:
     world = World(store=store)
-    register_person(world.means, SPACE, "ann", uid=1000, actor=ANN)
-    register_person(world.means, SPACE, "eve", uid=1001, actor=ANN)
+    register_person(world.adapters, SPACE, "ann", uid=1000, actor=ANN)
+    register_person(world.adapters, SPACE, "eve", uid=1001, actor=ANN)
     world.add_agent("coder")
     world.add_agent("other")
     folder = tmp_path / "signer"
@@ -137,7 +137,7 @@ def test_an_agent_without_a_key_has_no_statement(there: Keeping) -> None:
     with pytest.raises(UnknownAgentKeyError):
         there.assertion()
     with pytest.raises(SignerUnavailableError):
-        AgentKeys(there.world.means, None, audience=AUDIENCE).renew(SPACE, "coder", actor=ANN, owns=False)
+        AgentKeys(there.world.adapters, None, audience=AUDIENCE).renew(SPACE, "coder", actor=ANN, owns=False)
 
 
 @pytest.mark.parametrize(
@@ -217,7 +217,7 @@ def test_of_two_daemons_that_are_shown_one_statement_at_once_one_believes_it(
     stores: tuple[Store, Store], tmp_path: Path
 ) -> None:
     first = World(store=stores[0])
-    register_person(first.means, SPACE, "ann", uid=1000, actor=ANN)
+    register_person(first.adapters, SPACE, "ann", uid=1000, actor=ANN)
     first.add_agent("coder")
     folder = tmp_path / "signer"
     folder.mkdir(mode=0o700)
@@ -245,7 +245,7 @@ def test_of_two_daemons_that_are_shown_one_statement_at_once_one_believes_it(
 
 def test_of_two_renewals_at_once_one_key_counts(stores: tuple[Store, Store], tmp_path: Path) -> None:
     first = World(store=stores[0])
-    register_person(first.means, SPACE, "ann", uid=1000, actor=ANN)
+    register_person(first.adapters, SPACE, "ann", uid=1000, actor=ANN)
     first.add_agent("coder")
     folder = tmp_path / "signer"
     folder.mkdir(mode=0o700)

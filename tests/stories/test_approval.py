@@ -86,7 +86,7 @@ def test_each_step_is_in_the_log_with_the_digests_of_what_was_signed(there: Hold
     assert (asked["digest"], asked["action"]) == (question.digest, action)
     assert (answered["person"], answered["answer"], answered["digest"]) == ("bob", "approve", question.digest)
     assert [one["after"] for one in changes] == ["approved", "consumed"]
-    assert explain(there.world.means, "default", action).replay == "same"
+    assert explain(there.world.adapters, "default", action).replay == "same"
     with there.world.store.read() as snapshot:
         assert compare_rows(snapshot, lambda _done, _total: None).differences == ()
     decided = [one["decision"] for one in there.world.events("action-decided") if one["action"] == action]
@@ -491,6 +491,6 @@ def test_what_was_signed_about_something_else_answers_no_action(here: Holding, s
             here.approval(action).question,
             here.approval(action).answers,
             {one.id: one for one in snapshot.identities.person_keys("default")},
-            here.world.means.signatures,
+            here.world.adapters.signatures,
         )
     assert counted == ()

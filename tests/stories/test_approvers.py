@@ -26,13 +26,13 @@ UID = {"ann": 1000, "bob": 1001, "carl": 1002, "dora": 1003}
 
 
 def name_for(world: World, *names: str, tool: str = "bank__pay") -> None:
-    set_approvers(world.means, "default", tool, names, actor=OWNER, owns=True)
+    set_approvers(world.adapters, "default", tool, names, actor=OWNER, owns=True)
     world.views.forget()
 
 
 def answering(there: Holding, *names: str) -> None:
     """Have these approve for the agent."""
-    people = People(there.world.means, there.world.views)
+    people = People(there.world.adapters, there.world.views)
     people.set_answering("default", "coder", owner="ann", approvers=names, actor=ANN, owns=False)
 
 
@@ -94,7 +94,7 @@ def test_when_all_who_approve_for_a_tool_have_left_nobody_does_until_somebody_is
     there: Holding,
 ) -> None:
     name_for(there.world, "carl")
-    people = People(there.world.means, there.world.views)
+    people = People(there.world.adapters, there.world.views)
     people.leave("default", "carl", actor_of("carl"), owns=False, reason="")
     assert code_of(there.world.ask(there.task)) == "no-approver"
     people.come_back("default", "carl", OWNER, owns=True)
@@ -102,7 +102,7 @@ def test_when_all_who_approve_for_a_tool_have_left_nobody_does_until_somebody_is
     name_for(there.world, "dora")
     action = held(there)
     there.say(action, "dora")
-    set_approvers(there.world.means, "default", "bank__pay", None, actor=OWNER, owns=True)
+    set_approvers(there.world.adapters, "default", "bank__pay", None, actor=OWNER, owns=True)
     there.world.views.forget()
     answer = there.world.ask(there.task)
     assert (code_of(answer), id_of(answer) == action) == ("hold", False)
@@ -122,9 +122,9 @@ def test_taking_a_server_away_and_pinning_it_again_changes_nothing_of_who_approv
 def test_only_the_account_that_owns_the_data_directory_names_them_and_only_persons_and_pinned_tools(
     there: Holding,
 ) -> None:
-    means = there.world.means
+    adapters = there.world.adapters
     with pytest.raises(NotSelfError):
-        set_approvers(means, "default", "bank__pay", ("ann",), actor=ANN, owns=False)
+        set_approvers(adapters, "default", "bank__pay", ("ann",), actor=ANN, owns=False)
     with pytest.raises(UnknownIdentityError):
         name_for(there.world, "nobody")
     with pytest.raises(UnknownToolError):
@@ -145,7 +145,7 @@ def test_who_approves_for_a_tool_and_asked_for_the_task_approves_nothing_of_it(t
 def test_i31_who_has_the_account_that_the_agent_runs_under_approves_nothing_of_the_task(store: Store) -> None:
     there = Holding(store, ASKED)
     action = held(there)
-    keep_account(there.world.means, there.task, UID["bob"])
+    keep_account(there.world.adapters, there.task, UID["bob"])
     with pytest.raises(NotEntitledError):
         there.say(action, "bob")
     there.say(action, "carl")
@@ -157,7 +157,7 @@ def test_i31_who_has_the_account_that_the_agent_runs_under_approves_nothing_of_t
 def test_an_account_is_kept_and_recorded_once_for_each_task(there: Holding) -> None:
     other = there.world.start()
     for task in (there.task, there.task, other, there.task):
-        keep_account(there.world.means, task, UID["bob"])
+        keep_account(there.world.adapters, task, UID["bob"])
     assert [one["task"] for one in there.world.events("task-accounted")] == [there.task.id, other.id]
 
 
@@ -167,7 +167,7 @@ def test_i31_who_approved_and_then_has_the_agent_run_under_their_account_is_not_
     there = Holding(store, ASKED)
     action = held(there)
     there.say(action, "bob")
-    keep_account(there.world.means, there.task, UID["bob"])
+    keep_account(there.world.adapters, there.task, UID["bob"])
     answer = there.world.ask(there.task)
     assert (code_of(answer), id_of(answer) == action) == ("hold", False)
     assert there.state(action) == ("withdrawn", "superseded")
@@ -177,18 +177,18 @@ def test_i31_an_account_of_a_task_above_or_beneath_bars_and_one_of_another_task_
     here: Holding,
 ) -> None:
     action = held(here)
-    keep_account(here.world.means, here.world.start(), UID["bob"])
-    keep_account(here.world.means, here.child("dora"), UID["carl"])
+    keep_account(here.world.adapters, here.world.start(), UID["bob"])
+    keep_account(here.world.adapters, here.child("dora"), UID["carl"])
     with pytest.raises(NotEntitledError):
         here.say(action, "carl")
     here.say(action, "bob")
 
 
 def test_i31_a_second_account_of_who_controls_the_agent_approves_nothing(here: Holding) -> None:
-    register_person(here.world.means, "default", "bob-again", uid=2001, actor=ANN)
-    link_persons(here.world.means, "default", "bob", "bob-again", linked=True, actor=OWNER, owns=True)
+    register_person(here.world.adapters, "default", "bob-again", uid=2001, actor=ANN)
+    link_persons(here.world.adapters, "default", "bob", "bob-again", linked=True, actor=OWNER, owns=True)
     action = held(here)
-    keep_account(here.world.means, here.task, 2001)
+    keep_account(here.world.adapters, here.task, 2001)
     with pytest.raises(NotEntitledError):
         here.say(action, "bob")
     here.say(action, "carl")
@@ -197,20 +197,20 @@ def test_i31_a_second_account_of_who_controls_the_agent_approves_nothing(here: H
 def test_the_account_of_the_requester_confirms_though_the_agent_runs_under_it() -> None:
     here = Holding(sqlite_store(), hold_policy("confirm"))
     action = held(here)
-    keep_account(here.world.means, here.task, UID["ann"])
+    keep_account(here.world.adapters, here.task, UID["ann"])
     here.say(action, "ann", AnswerKind.CONFIRM)
     assert code_of(here.world.ask(here.task)) == "permit"
 
 
 def test_what_only_those_could_answer_who_control_the_agent_is_refused_and_not_held(here: Holding) -> None:
     for who in ("bob", "carl", "dora"):
-        keep_account(here.world.means, here.task, UID[who])
+        keep_account(here.world.adapters, here.task, UID[who])
     assert code_of(here.world.ask(here.task)) == "no-approver"
 
 
 def test_a182_two_accounts_of_one_human_are_one_of_two_and_two_humans_are_two(store: Store) -> None:
     there = Holding(store, TWICE)
-    link_persons(there.world.means, "default", "bob", "carl", linked=True, actor=OWNER, owns=True)
+    link_persons(there.world.adapters, "default", "bob", "carl", linked=True, actor=OWNER, owns=True)
     action = held(there)
     there.say(action, "bob")
     with pytest.raises(AlreadyAnsweredError):

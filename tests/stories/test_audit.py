@@ -48,7 +48,7 @@ def test_every_record_gets_a_place_and_a_checkpoint_covers_them(world: World) ->
     world.ask(task)
     written = [one["seq"] for one in world.records()]
     signer = signer_of()
-    sequencer = Sequencer(world.means, signer, ORIGIN)
+    sequencer = Sequencer(world.adapters, signer, ORIGIN)
     assert sequencer.extend() == len(written)
     assert world.records() == []
     checkpoint = sequencer.sign()
@@ -63,7 +63,7 @@ def test_i48_a_proof_shows_the_record_of_an_action_and_of_no_other(world: World)
     task = world.settle_in()
     action = id_of(world.ask(task))
     signer = signer_of()
-    sequencer = Sequencer(world.means, signer, ORIGIN)
+    sequencer = Sequencer(world.adapters, signer, ORIGIN)
     sequencer.extend()
     with world.store.read() as snapshot:
         place = snapshot.audit.place("default", action)
@@ -87,8 +87,8 @@ def test_a_tree_that_grew_over_restarts_is_the_one_of_all_its_records(store: Sto
     for round_number in range(5):
         for number in range(round_number * 60):
             world.ask(task, "bank__look", {"path": f"/srv/{round_number}/{number}"})
-        Sequencer(world.means, signer, ORIGIN).extend()
-    checkpoint = Sequencer(world.means, signer, ORIGIN).sign()
+        Sequencer(world.adapters, signer, ORIGIN).extend()
+    checkpoint = Sequencer(world.adapters, signer, ORIGIN).sign()
     assert checkpoint is not None
     key = parse_verifier_key(signer.verifier_key(ORIGIN))
     log = log_of(world)
@@ -104,7 +104,7 @@ def test_two_writers_chains_are_tied_together_by_the_heads_that_they_name(store:
     second = first.beside()
     second.ask(task)
     first.ask(task)
-    Sequencer(first.means, signer_of(), ORIGIN).extend()
+    Sequencer(first.adapters, signer_of(), ORIGIN).extend()
     chains = verify_chain(log_of(first))
     with store.read() as snapshot:
         assert {one.writer for one in snapshot.audit.heads()} == {head.writer for head in chains.heads}
@@ -123,7 +123,7 @@ def test_a_signer_that_was_away_signs_what_grew_meanwhile(world: World) -> None:
             return getattr(signer_of(heads), name)
 
     away: Signer = Away()  # type: ignore[assignment]  # answers for every name
-    sequencer = Sequencer(world.means, away, ORIGIN)
+    sequencer = Sequencer(world.adapters, away, ORIGIN)
     sequencer.extend()
     with pytest.raises(SignerUnavailableError):
         sequencer.sign()
@@ -135,12 +135,12 @@ def test_i15_a_store_that_is_behind_its_signer_is_refused(store: Store) -> None:
     heads = MemorySignedHeads()
     world = World(store=store)
     world.settle_in()
-    sequencer = Sequencer(world.means, signer_of(heads), ORIGIN)
+    sequencer = Sequencer(world.adapters, signer_of(heads), ORIGIN)
     sequencer.extend()
     checkpoint = sequencer.sign()
     assert checkpoint is not None
     older = World(store=sqlite_store())
-    again = Sequencer(older.means, signer_of(heads), ORIGIN)
+    again = Sequencer(older.adapters, signer_of(heads), ORIGIN)
     again.extend()
     with pytest.raises(LogBehindError):
         again.sign()
@@ -149,7 +149,7 @@ def test_i15_a_store_that_is_behind_its_signer_is_refused(store: Store) -> None:
 def test_a_sequencer_beside_another_grows_the_one_tree(world: World) -> None:
     task = world.settle_in()
     signer = signer_of()
-    first, second = (Sequencer(world.means, signer, ORIGIN) for _ in range(2))
+    first, second = (Sequencer(world.adapters, signer, ORIGIN) for _ in range(2))
     for number in range(6):
         world.ask(task, "bank__look", {"path": f"/srv/{number}"})
         (first, second)[number % 2].extend()
@@ -164,7 +164,7 @@ def test_what_was_signed_is_recorded_with_the_next_records_and_an_idle_log_stays
     world: World,
 ) -> None:
     task = world.settle_in()
-    sequencer = Sequencer(world.means, signer_of(), ORIGIN)
+    sequencer = Sequencer(world.adapters, signer_of(), ORIGIN)
     sequencer.extend()
     first = sequencer.sign()
     assert first is not None
@@ -191,7 +191,7 @@ def test_many_records_get_their_places_by_transactions_that_decisions_can_be_bet
     while len(world.records()) <= 2 * _BATCH:
         world.ask(task)
     written = len(world.records())
-    sequencer = Sequencer(world.means, signer_of(), ORIGIN)
+    sequencer = Sequencer(world.adapters, signer_of(), ORIGIN)
     rests, left = list[float](), list[int]()
 
     class Rest(threading.Event):

@@ -15,7 +15,7 @@ from taskbound.core.revocation import StoppedError
 from taskbound.core.task import TaskEvent, TaskState
 from taskbound.core.token import ClaimKind, TokenKeyRevokedError, TokenKeyState, Use, claim_of
 from taskbound.core.token.authorization.errors import AdmissionEndedError, BadCodeError
-from taskbound.flows.audit.restored import Anew, begin_anew
+from taskbound.flows.audit.restored import StoreDeclaration, begin_anew
 from taskbound.flows.means import Actor
 from taskbound.flows.revocation import stop
 from taskbound.flows.token import use_claims
@@ -26,24 +26,24 @@ from tests.peers.holding import Holding
 from tests.world import ANN, World, code_of, id_of
 
 if TYPE_CHECKING:
-    from taskbound.flows.audit.restored import Begun
+    from taskbound.flows.audit.restored import EndedCounts
     from taskbound.ports.store import Store
     from tests.token_world import TokenWorld
 
 WHO = Actor(name="uid:1000", proof="the account of the data directory")
-TOLD = Anew(origin="example.com/new", held=7, seen=9, why="the store was put back from a copy")
+TOLD = StoreDeclaration(origin="example.com/new", held=7, seen=9, why="the store was put back from a copy")
 LONGEST = max(DPOP_AHEAD + DPOP_BEHIND + SKEW, ASSERTION_LIFE + 2 * SKEW)
 """Of what is used once: how long after it was made its window may last."""
 
 
-def begun(world: World) -> Begun:
-    found = begin_anew(world.means, TOLD, WHO)
+def begun(world: World) -> EndedCounts:
+    found = begin_anew(world.adapters, TOLD, WHO)
     world.views.forget()
     return found
 
 
 def lift(world: World) -> None:
-    stop(world.means, "default", stopped=False, reason="", actor=ANN)
+    stop(world.adapters, "default", stopped=False, reason="", actor=ANN)
     world.views.forget()
 
 
@@ -139,13 +139,13 @@ def test_i41_what_is_used_once_and_was_made_before_is_refused_whether_its_use_is
     world.settle_in()
     made = world.clock.at
     used = claim_of("default", kind, "key", "used", until=Instant(made + LONGEST))
-    assert use_claims(world.means, [used]) == (Use.FIRST,)
+    assert use_claims(world.adapters, [used]) == (Use.FIRST,)
     begun(world)
     lost = claim_of("default", kind, "key", "lost", until=Instant(made + LONGEST))  # used after the copy
-    assert set(use_claims(world.means, [used, lost])) <= {Use.LATE, Use.AGAIN}
+    assert set(use_claims(world.adapters, [used, lost])) <= {Use.LATE, Use.AGAIN}
     world.clock.advance(3 * 60)
     new = claim_of("default", kind, "key", "new", until=Instant(world.clock.at + seconds(60)))
-    assert use_claims(world.means, [new]) == (Use.FIRST,)
+    assert use_claims(world.adapters, [new]) == (Use.FIRST,)
 
 
 def test_it_is_recorded_last_and_comes_to_the_same_when_it_is_run_again(world: World) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from taskbound.core.policy import DamagedBundleError, InForce, NotInForceBeforeError
+from taskbound.core.policy import ActiveBundle, DamagedBundleError, NotInForceBeforeError
 from taskbound.flows.policy import examine
 from taskbound.ports.policy import StoredBundle
 from tests.sqlite import edit, sqlite_store
@@ -35,7 +35,7 @@ def test_a_bundle_that_was_never_put_in_force_is_not_rebased_into_force_by_an_ed
     task = world.settle_in()
     put_in_force(world, LARGE)
     never = propose(world)
-    edit_force(world, InForce(epoch=1, digest=never))
+    edit_force(world, ActiveBundle(epoch=1, digest=never))
     newer = with_base(world.store, world, world.policy + LOOKS)
     ((namespace, why),) = newer.bundles.rebase("taskbound 9")
     assert namespace == "default"
@@ -48,7 +48,7 @@ def test_a_base_alone_that_is_in_force_by_an_edited_row_is_told_when_a_daemon_st
     world = World(store=sqlite_store())
     world.settle_in()
     put_in_force(world)
-    edit_force(world, InForce(epoch=1))
+    edit_force(world, ActiveBundle(epoch=1))
     ((_, why),) = world.beside().bundles.rebase("taskbound 9")
     assert "the row was changed" in why
 
@@ -61,7 +61,7 @@ def test_nothing_is_gone_back_to_that_only_an_edited_row_says_was_in_force(numbe
     never = propose(world)
     edit_activation(world, number, digest=never)
     if number == 2:
-        edit_force(world, InForce(epoch=2, digest=never))
+        edit_force(world, ActiveBundle(epoch=2, digest=never))
     again = world.beside()
     with pytest.raises(NotInForceBeforeError):
         again.bundles.roll_back("default", never, "", ANN)
@@ -80,11 +80,11 @@ def test_where_no_row_of_what_was_in_force_is_believed_the_base_is_gone_back_to(
     put_in_force(world, LARGE)
     for number in (1, 2):
         edit_activation(world, number, record=1)
-    edit_force(world, InForce())
+    edit_force(world, ActiveBundle())
     again = world.beside()
     with pytest.raises(NotInForceBeforeError):
         again.bundles.roll_back("default", never, "", ANN)
-    assert again.bundles.roll_back("default", None, "", ANN).force == InForce(epoch=4)
+    assert again.bundles.roll_back("default", None, "", ANN).force == ActiveBundle(epoch=4)
     assert code_of(again.ask(task)) == "permit"
 
 
@@ -93,23 +93,23 @@ def test_a_bundle_that_is_whole_in_one_namespace_is_not_believed_in_another(chan
     world = World(store=sqlite_store())
     world.settle_in()
     digest = put_in_force(world, EVERYWHERE)
-    seen = examine(world.means, "other", {"own.cedar": EVERYWHERE}, {})
+    seen = examine(world.adapters, "other", {"own.cedar": EVERYWHERE}, {})
     kept = world.bundles.propose("other", seen, "", ANN)
     assert isinstance(kept, StoredBundle)
     assert kept.digest == digest
     again = world.beside()
-    again.means.policy.at("default", InForce(epoch=1, digest=digest))
+    again.adapters.policy.at("default", ActiveBundle(epoch=1, digest=digest))
     damage(world, digest, namespace="other", **changes)
     with again.store.read() as snapshot, pytest.raises(DamagedBundleError):
-        again.means.policy.engine(snapshot, "other", digest)
+        again.adapters.policy.engine(snapshot, "other", digest)
 
 
 def test_two_namespaces_share_the_engine_of_one_bundle(store: Store) -> None:
     world = World(store=store)
     world.settle_in()
     digest = put_in_force(world, EVERYWHERE)
-    seen = examine(world.means, "other", {"own.cedar": EVERYWHERE}, {})
+    seen = examine(world.adapters, "other", {"own.cedar": EVERYWHERE}, {})
     world.bundles.propose("other", seen, "", ANN)
     with world.store.read() as snapshot:
-        other = world.means.policy.engine(snapshot, "other", digest)
+        other = world.adapters.policy.engine(snapshot, "other", digest)
     assert other is engine_of(world, digest)

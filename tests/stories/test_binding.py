@@ -41,14 +41,14 @@ def bound(
 ) -> str:
     """The task of a connection, or the code of its refusal."""
     try:
-        return bind(world.means, space, agent, boot=BOOT, ancestry=ancestry, named=named, last=last).id
+        return bind(world.adapters, space, agent, boot=BOOT, ancestry=ancestry, named=named, last=last).id
     except TaskboundError as error:
         return error.code
 
 
 def run(world: World, task: Task, process: tuple[int, int] = RUN, boot: str = BOOT) -> None:
     pid, started = process
-    register_run(world.means, "default", task.id, ANN, boot=boot, pid=pid, started=started)
+    register_run(world.adapters, "default", task.id, ANN, boot=boot, pid=pid, started=started)
 
 
 def end(world: World, task: Task) -> None:
@@ -165,7 +165,7 @@ def test_outside_connection_follows_a_task_that_a_person_started_and_the_log_say
     world.clock.advance(1)
     after = start(world, "coder")
     assert bound(world, OUTSIDE, last=before.id) == after.id
-    follow(world.means, after, before.id, connection="con_1", proof="peer-uid:1000")
+    follow(world.adapters, after, before.id, connection="con_1", proof="peer-uid:1000")
     (event,) = world.events("task-followed")
     assert (event["task"], event["before"], event["agent"]) == (after.id, before.id, "coder")
     assert (event["connection"], event["proof"]) == ("con_1", "peer-uid:1000")
@@ -200,7 +200,7 @@ def test_bearer_token_of_an_ended_run_is_refused_and_reaches_no_other_task(
     there = here
     if restarted:
         here.close()
-        there = TokenWorld(here.means.store, tmp_path, world=here.world.beside())
+        there = TokenWorld(here.adapters.store, tmp_path, world=here.world.beside())
     with closing(there):
         call = replace(there.world.call(task), token=issued.token.id)
         (answer,) = there.world.decide([call])
@@ -273,4 +273,4 @@ def test_end_between_binding_and_registration_leaves_no_run(world: World) -> Non
     with world.store.read() as snapshot:
         assert snapshot.tasks.registered(BOOT) == ()
     with pytest.raises(NoTaskError):
-        bind(world.means, "default", "coder", boot=BOOT, ancestry=BENEATH)
+        bind(world.adapters, "default", "coder", boot=BOOT, ancestry=BENEATH)

@@ -10,10 +10,10 @@ from taskbound.adapters.policy.cedar import base_bundle
 from taskbound.core.decision import Allowance
 from taskbound.core.identity import PersonState
 from taskbound.core.policy import (
+    ActiveBundle,
     AuthorActivatesError,
     BadBundleError,
     DamagedBundleError,
-    InForce,
     NotInForceBeforeError,
     PolicyBundle,
     UnknownBundleError,
@@ -58,19 +58,19 @@ def add_finance(world: World) -> None:
     with world.store.read() as snapshot:
         there = snapshot.identities.groups("default")
     if not there:
-        Groups(world.means).add("default", "finance", ANN, owns=True)
+        Groups(world.adapters).add("default", "finance", ANN, owns=True)
 
 
 def propose(world: World, text: str = NEVER, *, actor: Actor = ANN, note: str = "") -> str:
     add_finance(world)
-    seen = examine(world.means, "default", {"own.cedar": text}, {})
+    seen = examine(world.adapters, "default", {"own.cedar": text}, {})
     kept = world.bundles.propose("default", seen, note, actor)
     assert isinstance(kept, StoredBundle)
     return kept.digest
 
 
 def activate(world: World, digest: str, *, actor: Actor = ANN) -> BundleActivation:
-    done = world.bundles.activate("default", examine_kept(world.means, "default", digest), actor)
+    done = world.bundles.activate("default", examine_kept(world.adapters, "default", digest), actor)
     assert isinstance(done, BundleActivation)
     return done
 
@@ -83,16 +83,16 @@ def put_in_force(world: World, text: str = NEVER) -> str:
 
 def engine_of(world: World, digest: str) -> PolicyEngine:
     with world.store.read() as snapshot:
-        return world.means.policy.engine(snapshot, "default", digest)
+        return world.adapters.policy.engine(snapshot, "default", digest)
 
 
-def in_force(world: World) -> InForce:
+def in_force(world: World) -> ActiveBundle:
     with world.store.read() as snapshot:
         return snapshot.policy.in_force("default")
 
 
 def add_bob(world: World) -> None:
-    register_person(world.means, "default", "bob", uid=1001, actor=ANN)
+    register_person(world.adapters, "default", "bob", uid=1001, actor=ANN)
 
 
 def damage(world: World, digest: str, *, namespace: str = "default", **changes: Any) -> None:
@@ -102,13 +102,13 @@ def damage(world: World, digest: str, *, namespace: str = "default", **changes: 
     edit(world.store, change, *changes.values(), namespace, digest)
 
 
-def edit_force(world: World, force: InForce) -> None:
+def edit_force(world: World, force: ActiveBundle) -> None:
     statement = "INSERT OR REPLACE INTO bundles_in_force (namespace, epoch, digest) VALUES ('default', ?, ?)"
     edit(world.store, statement, force.epoch, force.digest)
 
 
 def test_a_bundle_holds_from_its_activation_on_and_decisions_name_it(world: World, task: Task) -> None:
-    base = world.means.policy.base.bundle
+    base = world.adapters.policy.base.bundle
     first = world.ask(task)
     digest = propose(world)
     between = world.ask(task)
@@ -149,7 +149,7 @@ def test_a_bundle_that_does_not_fit_the_pinned_tools_is_refused_whole_while_the_
     wrong = LARGE.replace("amount", "amuont") + LARGE.replace("large", "other").replace(
         "bank__pay", "bank__pya"
     )
-    seen = examine(world.means, "default", {"own.cedar": wrong}, {})
+    seen = examine(world.adapters, "default", {"own.cedar": wrong}, {})
     refused = world.bundles.propose("default", seen, "", ANN)
     assert isinstance(refused, Refused)
     assert [one.policy for one in refused.problems] == ["large", "other"]
@@ -157,7 +157,7 @@ def test_a_bundle_that_does_not_fit_the_pinned_tools_is_refused_whole_while_the_
     (event,) = world.events("policy-refused")
     assert (event["bundle"], event["problems"], event["by"]) == (refused.digest, 2, "ann")
     with pytest.raises(UnknownBundleError):
-        examine_kept(world.means, "default", refused.digest)
+        examine_kept(world.adapters, "default", refused.digest)
     assert code_of(world.ask(task)) == "forbidden"
     assert in_force(world).digest == digest
 
@@ -166,9 +166,9 @@ def test_a_bundle_whose_tool_was_taken_away_meanwhile_is_not_put_in_force(world:
     digest = propose(world)
     world.pins.remove("default", "bank", ANN)
     world.add_bank({"name": "other", "inputSchema": {"type": "object"}})
-    seen = examine_kept(world.means, "default", digest)
+    seen = examine_kept(world.adapters, "default", digest)
     assert isinstance(world.bundles.activate("default", seen, ANN), Refused)
-    assert in_force(world) == InForce()
+    assert in_force(world) == ActiveBundle()
     del task
 
 
@@ -210,9 +210,9 @@ def test_a_rollback_goes_to_the_one_before_or_to_a_named_one_that_was_in_force(
     first = put_in_force(world)
     second = put_in_force(world, LARGE)
     assert code_of(world.ask(task)) == "permit"
-    assert world.bundles.roll_back("default", None, "", ANN).force == InForce(epoch=3, digest=first)
+    assert world.bundles.roll_back("default", None, "", ANN).force == ActiveBundle(epoch=3, digest=first)
     assert code_of(world.ask(task)) == "forbidden"
-    assert world.bundles.roll_back("default", "", "", ANN).force == InForce(epoch=4)
+    assert world.bundles.roll_back("default", "", "", ANN).force == ActiveBundle(epoch=4)
     assert code_of(world.ask(task)) == "permit"
     assert world.bundles.roll_back("default", second, "", ANN).force.digest == second
     with pytest.raises(AlreadyInForceError):
@@ -235,7 +235,7 @@ def test_a_bundle_that_was_activated_between_evaluation_and_commit_decides_the_c
     world: World, task: Task
 ) -> None:
     digest = propose(world)
-    seen = examine_kept(world.means, "default", digest)
+    seen = examine_kept(world.adapters, "default", digest)
     world.meanwhile(lambda: world.beside().bundles.activate("default", seen, ANN))
     answer = world.ask(task)
     assert code_of(answer) == "forbidden"
@@ -254,13 +254,15 @@ def test_another_daemon_never_permits_under_the_old_bundle_after_an_activation(
 
 
 def test_a_bundle_of_one_namespace_holds_in_no_other(world: World, task: Task) -> None:
-    seen = examine(world.means, "other", {"own.cedar": '@id("no") forbid (principal, action, resource);'}, {})
+    seen = examine(
+        world.adapters, "other", {"own.cedar": '@id("no") forbid (principal, action, resource);'}, {}
+    )
     kept = world.bundles.propose("other", seen, "", ANN)
     assert isinstance(kept, StoredBundle)
-    world.bundles.activate("other", examine_kept(world.means, "other", kept.digest), ANN)
+    world.bundles.activate("other", examine_kept(world.adapters, "other", kept.digest), ANN)
     assert code_of(world.ask(task)) == "permit"
     with pytest.raises(UnknownBundleError):
-        examine_kept(world.means, "default", kept.digest)
+        examine_kept(world.adapters, "default", kept.digest)
 
 
 @pytest.mark.parametrize(
@@ -279,7 +281,7 @@ def test_a_damaged_bundle_refuses_by_name_at_a_start_and_nothing_else_serves(cha
     assert again.bundles.rebase("test")
     assert code_of(again.ask(task)) == "damaged-bundle"
     with pytest.raises(DamagedBundleError):
-        examine_kept(again.means, "default", digest)
+        examine_kept(again.adapters, "default", digest)
     assert again.bundles.roll_back("default", None, "damaged", ANN).force.digest == first
     assert code_of(again.ask(task)) == "permit"
     again.tasks.end("default", task.id, TaskEvent.CANCEL, ANN, reason="")
@@ -290,11 +292,11 @@ def test_what_is_in_force_by_an_edited_row_refuses_by_name(epoch: int) -> None:
     world = World(store=sqlite_store())
     task = world.settle_in()
     digest = put_in_force(world)
-    edit_force(world, InForce(epoch=epoch, digest="" if epoch < 2 else digest))
+    edit_force(world, ActiveBundle(epoch=epoch, digest="" if epoch < 2 else digest))
     again = world.beside()
     assert code_of(again.ask(task)) == "damaged-bundle"
     with pytest.raises(DamagedBundleError):
-        again.means.policy.at("default", in_force(again))
+        again.adapters.policy.at("default", in_force(again))
     again.bundles.roll_back("default", digest, "the row was changed", ANN)
     assert code_of(again.ask(task)) == "forbidden"
 
@@ -303,15 +305,15 @@ def test_what_is_proposed_is_looked_at_before_anything_else(world: World, task: 
     del task
     for files in ({}, {"A.cedar": NEVER}, {"base.cedar": NEVER}, {"p\u0430y.cedar": NEVER}):
         with pytest.raises(BadBundleError):
-            examine(world.means, "default", files, {})
+            examine(world.adapters, "default", files, {})
     with pytest.raises(BadBundleError):
-        examine(world.means, "default", {"own.cedar": NEVER}, {"x.yaml": ""})
+        examine(world.adapters, "default", {"own.cedar": NEVER}, {"x.yaml": ""})
     with pytest.raises(BadBundleError):
-        examine(world.means, "default", {"own.cedar": "\n" * 2_000_000}, {})
+        examine(world.adapters, "default", {"own.cedar": "\n" * 2_000_000}, {})
     for text in (NEVER.replace("never", "base:never"), NEVER + NEVER, "permit", "forbid (" * 5_000):
-        seen = examine(world.means, "default", {"own.cedar": text}, {})
+        seen = examine(world.adapters, "default", {"own.cedar": text}, {})
         assert isinstance(world.bundles.propose("default", seen, "", ANN), Refused)
-    seen = examine(world.means, "default", {"own.cedar": NEVER}, {})
+    seen = examine(world.adapters, "default", {"own.cedar": NEVER}, {})
     with pytest.raises(BadNoteError):
         world.bundles.propose("default", seen, "x" * 501, ANN)
 
@@ -337,8 +339,8 @@ def test_an_action_replays_under_the_bundle_that_it_was_decided_under(store: Sto
     refused = id_of(world.ask(task))
     world.bundles.roll_back("default", "", "", ANN)
     for action in (under_base, held, refused):
-        assert explain(world.means, "default", action).replay == "same"
-    found = explain(world.means, "default", held)
+        assert explain(world.adapters, "default", action).replay == "same"
+    found = explain(world.adapters, "default", held)
     assert any("amount" in one and "permit" in one for one in found.turns)
 
 
@@ -371,7 +373,7 @@ def test_an_approval_under_the_old_bundle_is_not_used_by_another_daemon(store: S
     action = id_of(there.world.ask(there.task, arguments={"to": "bob", "amount": 30}))
     there.say(action, "carl")
     other = there.world.beside()
-    seen = examine_kept(there.world.means, "default", propose(there.world))
+    seen = examine_kept(there.world.adapters, "default", propose(there.world))
     other.ask(there.task, "bank__look", {"path": "/srv/a"})
     other.meanwhile(lambda: there.world.bundles.activate("default", seen, BOB))
     assert code_of(other.ask(there.task, arguments={"to": "bob", "amount": 30}, resume=action)) == "forbidden"
@@ -388,22 +390,22 @@ def test_replaying_counts_what_differs_what_policy_did_not_decide_and_what_can_n
     look = world.ask(task, "bank__look", {"path": "/srv/a"})
     digest = propose(world, LARGE)
     engine = engine_of(world, digest)
-    found = replay(world.means, "default", engine, 100)
+    found = replay(world.adapters, "default", engine, 100)
     (one,) = found.differences
     assert (one.action, one.was) == (id_of(large), "permit")
     assert one.would.startswith("hold, lifted by approval:finance")
     assert "covered true" in one.facts
     assert (found.asked, found.same, found.beside, found.not_asked) == (5, 2, 2, ())
     assert id_of(small) != id_of(look)
-    assert replay(world.means, "default", engine, 1).asked == 1
+    assert replay(world.adapters, "default", engine, 1).asked == 1
     old = NEVER.replace(";", " when { context.task.age > 9 };")
     aged = engine_of(world, propose(world, old))
-    assert replay(world.means, "default", aged, 9).not_asked == (
+    assert replay(world.adapters, "default", aged, 9).not_asked == (
         ("the bundle reads what was not recorded: task.age", 2),
     )
     for last in (0, 10_001):
         with pytest.raises(BadReplayError):
-            replay(world.means, "default", engine, last)
+            replay(world.adapters, "default", engine, last)
 
 
 def test_replaying_tells_facts_that_can_not_have_changed_and_no_others(world: World, task: Task) -> None:
@@ -416,10 +418,10 @@ def test_replaying_tells_facts_that_can_not_have_changed_and_no_others(world: Wo
         f'@id("why") forbid (principal, {CALL}, resource) when {{ context.task.purpose == "pay bills" }};'
     )
     owner, why = engine_of(world, propose(world, text)), engine_of(world, propose(world, purpose))
-    assert replay(world.means, "default", owner, 9).not_asked == (
+    assert replay(world.adapters, "default", owner, 9).not_asked == (
         ("the bundle reads what was not recorded: agent.owner", 1),
     )
-    assert len(replay(world.means, "default", why, 9).differences) == 1
+    assert len(replay(world.adapters, "default", why, 9).differences) == 1
 
 
 def with_base(store: Store, world: World, base: str) -> World:
@@ -444,7 +446,7 @@ def test_the_base_of_a_newer_version_takes_its_place_in_what_is_in_force(world: 
     assert newer.bundles.rebase("taskbound 9") == ()
     assert len(newer.events("policy-rebased")) == 1
     with pytest.raises(OtherBaseError):
-        examine_kept(newer.means, "default", waiting)
+        examine_kept(newer.adapters, "default", waiting)
     with pytest.raises(AlreadyInForceError):
         newer.bundles.roll_back("default", digest, "", ANN)
 
@@ -465,10 +467,10 @@ def test_a_bundle_that_the_base_of_a_newer_version_does_not_suit_goes_on_as_it_i
 def test_the_engine_of_what_was_found_whole_is_not_made_again(world: World, task: Task) -> None:
     del task
     digest = put_in_force(world)
-    policies = world.means.policy
+    policies = world.adapters.policy
     assert isinstance(policies, Policies)
-    engine = policies.at("default", InForce(epoch=1, digest=digest))
-    assert policies.at("default", InForce(epoch=1, digest=digest)) is engine
+    engine = policies.at("default", ActiveBundle(epoch=1, digest=digest))
+    assert policies.at("default", ActiveBundle(epoch=1, digest=digest)) is engine
     assert engine.bundle == digest
     assert PolicyBundle(files={"base.cedar": ""}).own == {}
 
@@ -479,7 +481,7 @@ def test_each_call_that_a_damaged_bundle_refuses_leaves_one_record_and_takes_a_t
     damage(world, put_in_force(world), archive=b"{}")
     again = world.beside()
     before = len(again.records())
-    refusals = Refusals(again.means, again.views, again.decisions, Allowance(burst=3, rate=1))
+    refusals = Refusals(again.adapters, again.views, again.decisions, Allowance(burst=3, rate=1))
     calls = [again.call(task, arguments={"to": "bob", "amount": number}) for number in range(5)]
     codes = [codes_of(refusals.decide([one]))[0] for one in calls]
     assert codes == ["damaged-bundle"] * 3 + ["too-many-refusals"] * 2

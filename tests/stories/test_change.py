@@ -108,7 +108,7 @@ def test_there_is_no_way_back_and_none_past_the_next_step(world: World) -> None:
 
 def test_a_step_is_entered_only_while_the_task_runs_and_by_those_in_charge_of_it(world: World) -> None:
     world.settle_in()
-    register_person(world.means, "default", "bob", uid=1001, actor=ANN)
+    register_person(world.adapters, "default", "bob", uid=1001, actor=ANN)
     task = world.start(scope=STEPS)
     with pytest.raises(NotInChargeError):
         world.changes.step("default", task.id, "", BOB)
@@ -300,6 +300,6 @@ def test_what_was_decided_before_an_amendment_is_not_replayed_against_another_sc
 
     task = settle(world, pay(5), LOOK)
     action = id_of(world.ask(task, "bank__look", {"path": "/srv"}))
-    assert explain(world.means, "default", action).replay == "same"
+    assert explain(world.adapters, "default", action).replay == "same"
     amend(world, task, grants(pay(5)))
-    assert explain(world.means, "default", action).replay.startswith("not computed")
+    assert explain(world.adapters, "default", action).replay.startswith("not computed")

@@ -13,7 +13,7 @@ from taskbound.core.approval import BadProbeError
 from taskbound.core.clock import Instant
 from taskbound.core.decision import Settled, Waiting
 from taskbound.flows.action import explain, reconcile
-from taskbound.flows.approval.look import Unseen, look_far
+from taskbound.flows.approval.look import NeedsProbe, probe_remote
 from taskbound.flows.audit.rows import compare_rows
 from taskbound.flows.tool import Declaration
 from tests.sqlite import sqlite_store
@@ -76,7 +76,7 @@ class Ledger:
         assert found is not None
         return found
 
-    def facts(self, answer: Answer | Unseen) -> dict[str, str]:
+    def facts(self, answer: Answer | NeedsProbe) -> dict[str, str]:
         return dict(self.kept(id_of(answer)).facts)
 
 
@@ -90,7 +90,7 @@ def here(tmp_path: Path) -> Ledger:
     return Ledger(sqlite_store(), tmp_path)
 
 
-def why(answer: Answer | Unseen) -> str:
+def why(answer: Answer | NeedsProbe) -> str:
     """What whoever asked is told of the check."""
     assert isinstance(answer, Settled | Waiting)
     return next((one.text for one in answer.decision.reasons if one.code == "checked"), "")
@@ -105,7 +105,7 @@ def test_a_repeat_asks_nobody_once_it_is_seen_that_the_lost_call_had_no_effect(t
     assert (facts["checked"], facts["last_outcome"]) == ("absent", "unknown")
     (found,) = map(json.loads, facts["check_found"].split("\n"))
     assert (found["kind"], found["place"], found["found"]["version"]) == ("row", "/note", "no such row")
-    assert explain(there.world.means, "default", id_of(again)).replay == "same"
+    assert explain(there.world.adapters, "default", id_of(again)).replay == "same"
     with there.world.store.read() as snapshot:
         assert compare_rows(snapshot, lambda _done, _total: None).differences == ()
 
@@ -200,7 +200,7 @@ def test_every_check_has_to_find_nothing(here: Ledger) -> None:
 def test_after_another_outcome_or_where_nothing_is_declared_nothing_is_looked_at(here: Ledger) -> None:
     paid = here.pay()
     assert here.facts(paid)["checked"] == ""
-    assert "checked (none)" in explain(here.world.means, "default", id_of(paid)).facts
+    assert "checked (none)" in explain(here.world.adapters, "default", id_of(paid)).facts
     here.world.tell(id_of(here.pay()), "failed", None)
     (answer,) = here.world.decisions.decide([here.call()])
     assert code_of(answer) == "permit"
@@ -235,18 +235,18 @@ def test_what_was_seen_is_worth_some_seconds_also_for_a_permit(here: Ledger) -> 
     here.world.clock.advance(SETTLED)
     call = here.call()
     (given,) = here.world.decisions.decide([call])
-    assert isinstance(given, Unseen)
-    sight = look_far(here.world.means, given.looks)
+    assert isinstance(given, NeedsProbe)
+    sight = probe_remote(here.world.adapters, given.looks)
     here.world.meanwhile(lambda: here.world.clock.advance(6))
     (answer,) = here.world.decisions.decide([replace(call, sight=sight)])
-    assert isinstance(answer, Unseen), "it waited for its commit, and is looked at anew"
+    assert isinstance(answer, NeedsProbe), "it waited for its commit, and is looked at anew"
 
 
 def test_what_a_person_found_out_meanwhile_counts_before_what_was_seen(here: Ledger) -> None:
     lost = here.lose()
     here.world.clock.advance(SETTLED)
     other = here.world.beside()
-    here.world.meanwhile(lambda: reconcile(other.means, "default", lost, "succeeded", "looked", ANN))
+    here.world.meanwhile(lambda: reconcile(other.adapters, "default", lost, "succeeded", "looked", ANN))
     again = here.pay()
     assert code_of(again) == "permit"
     assert here.facts(again)["last_outcome"] == "succeeded", "it was evaluated anew"
@@ -291,8 +291,8 @@ def test_what_was_seen_before_it_was_settled_shows_nothing(here: Ledger) -> None
     here.world.clock.advance(SETTLED)
     call = here.call()
     (given,) = here.world.decisions.decide([call])
-    assert isinstance(given, Unseen)
-    sight = look_far(here.world.means, given.looks)
+    assert isinstance(given, NeedsProbe)
+    sight = probe_remote(here.world.adapters, given.looks)
     early = replace(sight, at=Instant(sight.at - 4_000_000))
     (answer,) = here.world.decisions.decide([replace(call, sight=early)])
     assert (code_of(answer), here.facts(answer)["checked"]) == ("hold", "unsettled")

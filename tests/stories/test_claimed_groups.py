@@ -47,7 +47,7 @@ def plain() -> Lobby:
 
 def payers(lobby: Lobby) -> None:
     """A group that may pay, and what the issuer's claim says."""
-    made = Groups(lobby.world.means)
+    made = Groups(lobby.world.adapters)
     made.add(SPACE, "payers", ANN, owns=True)
     made.set_grantable(SPACE, "payers", scope_of(PAYS), actor=ANN, owns=False)
     say(lobby, {"pay": "payers"})
@@ -56,7 +56,7 @@ def payers(lobby: Lobby) -> None:
 
 def say(lobby: Lobby, groups: dict[str, str], *, owns: bool = True, claim: str = "/groups") -> None:
     set_issuer_groups(
-        lobby.world.means, SPACE, "corp", claim=claim, groups=groups.items(), actor=ANN, owns=owns
+        lobby.world.adapters, SPACE, "corp", claim=claim, groups=groups.items(), actor=ANN, owns=owns
     )
 
 
@@ -89,9 +89,9 @@ def test_a_membership_by_claim_ends_by_itself_with_the_task_that_rested_on_it(lo
     lobby.enter("s-bob", groups="pay")
     task = start(lobby)
     lobby.world.clock.advance(LASTS / 1_000_000 - 1)
-    assert end_claims(lobby.world.means) == (0, [])
+    assert end_claims(lobby.world.adapters) == (0, [])
     lobby.world.clock.advance(1)
-    count, moved = end_claims(lobby.world.means)
+    count, moved = end_claims(lobby.world.adapters)
     assert (count, [one.task for one in moved]) == (1, [task.id])
     assert lobby.group("payers").everyone == ()
     assert lobby.world.events("group-claimed")[-1]["by"] == "daemon"
@@ -99,7 +99,7 @@ def test_a_membership_by_claim_ends_by_itself_with_the_task_that_rested_on_it(lo
 
 def test_an_issuer_puts_nobody_in_more_groups_than_one_may_be_in(plain: Lobby) -> None:
     payers(plain)
-    groups = Groups(plain.world.means)
+    groups = Groups(plain.world.adapters)
     names = [f"team-{one}" for one in range(OF_ONE)]
     for name in names:
         groups.add(SPACE, name, ANN, owns=True)
@@ -114,7 +114,7 @@ def test_an_issuer_puts_nobody_in_more_groups_than_one_may_be_in(plain: Lobby) -
 
 def test_a_claim_touches_no_membership_that_a_person_gave(lobby: Lobby) -> None:
     payers(lobby)
-    groups = Groups(lobby.world.means)
+    groups = Groups(lobby.world.adapters)
     groups.set_member(SPACE, "payers", "bob", member=True, actor=ANN, owns=True)
     lobby.enter("s-bob", groups=["pay"])
     lobby.enter("s-bob")
@@ -170,7 +170,7 @@ def test_memberships_by_claim_end_with_what_they_rest_on(lobby: Lobby, how: str)
         case "unlink":
             lobby.unlink("bob", "s-bob")
         case _:
-            People(lobby.world.means, lobby.world.views).leave(SPACE, "bob", BOB, owns=False, reason="")
+            People(lobby.world.adapters, lobby.world.views).leave(SPACE, "bob", BOB, owns=False, reason="")
     assert lobby.group("payers").everyone == ()
     assert lobby.world.task(task).state is TaskState.PAUSED
 
@@ -213,7 +213,7 @@ def test_who_was_a_member_until_before_grants_nothing_though_nobody_has_ended_it
 def test_a_membership_that_is_over_is_in_nobody_s_way(lobby: Lobby) -> None:
     payers(lobby)
     lobby.enter("s-bob", groups="pay")
-    groups = Groups(lobby.world.means)
+    groups = Groups(lobby.world.adapters)
     groups.add(SPACE, "others", ANN, owns=True)
     groups.set_member(SPACE, "others", "bob", member=True, actor=ANN, owns=True)
     lobby.world.clock.advance(LASTS / 1_000_000)

@@ -42,9 +42,9 @@ class Shop:
     def __init__(self, at: TokenWorld) -> None:
         self.at = at
         task = at.settle_in()
-        add_client(at.means, SPACE, "desk", shown="", redirects=(CALLBACK,), actor=ANN, owns=True)
+        add_client(at.adapters, SPACE, "desk", shown="", redirects=(CALLBACK,), actor=ANN, owns=True)
         self.desk = Desk(at.world, task)
-        self.tokens = ClientTokens(at.means, at.tokens)
+        self.tokens = ClientTokens(at.adapters, at.tokens)
 
     def by_code(self, code: str, **changes: str) -> ClientToken:
         plain = {"client": "desk", "redirect": CALLBACK, "verifier": VERIFIER}
@@ -114,9 +114,9 @@ def test_a149_a_refresh_token_that_comes_twice_takes_back_every_token_of_the_adm
 
 def test_a_client_that_is_removed_or_whose_task_ends_has_no_token_any_more(shop: Shop) -> None:
     one = shop.by_code(shop.desk.code())
-    drop_client(shop.at.means, SPACE, "desk", actor=ANN, owns=True)
+    drop_client(shop.at.adapters, SPACE, "desk", actor=ANN, owns=True)
     refused(AdmissionEndedError, lambda: shop.show(one))
-    add_client(shop.at.means, SPACE, "desk", shown="", redirects=(CALLBACK,), actor=ANN, owns=True)
+    add_client(shop.at.adapters, SPACE, "desk", shown="", redirects=(CALLBACK,), actor=ANN, owns=True)
     refused(AdmissionEndedError, lambda: shop.show(one))
     two = shop.by_code(shop.desk.code())
     shop.at.world.tasks.end(SPACE, shop.desk.task.id, TaskEvent.COMPLETE, ANN, reason="")
@@ -134,11 +134,11 @@ def test_what_a_client_does_with_its_token_names_the_admission_and_holds_no_long
     issued = shop.at.tokens.issue_transaction_token(order, ANN)
     context = claims_in(issued.text)["tctx"]
     assert (context["admission"], context["ancestors"]) == (given.issued.token.parent, [])
-    with shop.at.means.store.read() as seen:
-        require_token_stands(seen, issued.token, shop.at.means.clock.now())
-    drop_client(shop.at.means, SPACE, "desk", actor=ANN, owns=True)
-    with shop.at.means.store.read() as seen, pytest.raises(AdmissionEndedError):
-        require_token_stands(seen, issued.token, shop.at.means.clock.now())
+    with shop.at.adapters.store.read() as seen:
+        require_token_stands(seen, issued.token, shop.at.adapters.clock.now())
+    drop_client(shop.at.adapters, SPACE, "desk", actor=ANN, owns=True)
+    with shop.at.adapters.store.read() as seen, pytest.raises(AdmissionEndedError):
+        require_token_stands(seen, issued.token, shop.at.adapters.clock.now())
 
 
 def test_an_admission_that_ends_while_its_token_is_signed_gets_none(shop: Shop) -> None:
@@ -146,7 +146,7 @@ def test_an_admission_that_ends_while_its_token_is_signed_gets_none(shop: Shop) 
 
     def removed() -> None:
         shop.at.signer.before = lambda: None
-        drop_client(shop.at.means, SPACE, "desk", actor=ANN, owns=True)
+        drop_client(shop.at.adapters, SPACE, "desk", actor=ANN, owns=True)
 
     shop.at.signer.before = removed
     refused(AdmissionEndedError, lambda: shop.by_code(code))

@@ -25,15 +25,15 @@ if TYPE_CHECKING:
 def live_through(there: Wide) -> None:
     """Agents of which everything was said anew, by each way there is; and a person of an agent's name."""
     world = there.world
-    people = People(world.means, world.views)
+    people = People(world.adapters, world.views)
     ceiling = {"grants": [{"tool": "bank__look", "others": "any"}]}
     world.agents.set_ceiling("default", "helper", scope_of(ceiling), ANN)
-    say_risk(world.means, world.views, "default", "coder", "high", reason="it is new", actor=ANN)
+    say_risk(world.adapters, world.views, "default", "coder", "high", reason="it is new", actor=ANN)
     for name in ("idle", "stopped"):
         world.add_agent(name)
     world.agents.suspend("default", "stopped", ANN, reason="it is wild")
     world.agents.test_monitor("default", "idle", ANN)
-    register_person(world.means, "default", "coder", uid=1007, actor=ANN)
+    register_person(world.adapters, "default", "coder", uid=1007, actor=ANN)
     people.leave("default", "carl", OWNER, owns=True, reason="")
     people.leave("default", "coder", OWNER, owns=True, reason="")
 

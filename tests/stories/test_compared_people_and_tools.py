@@ -25,13 +25,13 @@ def live_through(world: World) -> None:
     world.ask(task)
     world.ask(task, arguments={"to": "mallory", "amount": 1})
     for number, name in enumerate(("eve", "kim", "lee")):
-        register_person(world.means, "default", name, uid=1009 + number, actor=ANN)
-    link_persons(world.means, "default", "ann", "kim", linked=True, actor=ANN, owns=True)
-    link_persons(world.means, "default", "kim", "lee", linked=True, actor=ANN, owns=True)
-    link_persons(world.means, "default", "lee", "ann", linked=False, actor=ANN, owns=True)
+        register_person(world.adapters, "default", name, uid=1009 + number, actor=ANN)
+    link_persons(world.adapters, "default", "ann", "kim", linked=True, actor=ANN, owns=True)
+    link_persons(world.adapters, "default", "kim", "lee", linked=True, actor=ANN, owns=True)
+    link_persons(world.adapters, "default", "lee", "ann", linked=False, actor=ANN, owns=True)
     for name in ("daily", "gone"):
-        save_template(world.means, _template(name), ANN)
-    drop_template(world.means, "default", "gone", ANN)
+        save_template(world.adapters, _template(name), ANN)
+    drop_template(world.adapters, "default", "gone", ANN)
 
 
 def _template(name: str) -> Template:

@@ -42,8 +42,8 @@ def live_through(world: World) -> Task:
     world.tell(late, "not-sent", None)
     key = enrolled(world, "ann", Device())
     enrolled(world, "ann", Device())
-    set_demo(world.means, "trial", demo=True, actor=ANN, owns=True)
-    withdraw(world.means, "default", proven(world, "ann", Device()).key.id, ANN, owns=False, reason="")
+    set_demo(world.adapters, "trial", demo=True, actor=ANN, owns=True)
+    withdraw(world.adapters, "default", proven(world, "ann", Device()).key.id, ANN, owns=False, reason="")
     assert key.enrolled_by == "first"
     return task
 

@@ -25,14 +25,14 @@ def live_through(world: World) -> None:
     """Services that were changed and removed, and keys that were too."""
     there = There(world)
     world.settle_in()
-    register_person(world.means, "default", "eve", uid=1009, actor=ANN)
+    register_person(world.adapters, "default", "eve", uid=1009, actor=ANN)
     there.add()
     there.key(FIRST)
     there.drop(there.key(SECOND))
     there.set(tools=("ledger__book", "pay__*"))
     there.add("gone")
     there.key(THIRD, "gone")
-    remove_service(world.means, "default", "gone", actor=ANN, owns=True)
+    remove_service(world.adapters, "default", "gone", actor=ANN, owns=True)
     there.add("gone", tools=("echo__say",))
 
 

@@ -122,7 +122,7 @@ def live_tokens(store: Store, folder: Path) -> None:
     """Tokens of which one is revoked, and keys of which one is retired and one revoked."""
     here = TokenWorld(store, folder)
     task = here.settle_in()
-    revoke_token(here.means, SPACE, here.issue(task).token.id, CODER, owns=True, why="lost")
+    revoke_token(here.adapters, SPACE, here.issue(task).token.id, CODER, owns=True, why="lost")
     here.keys.rotate(ANN, forced=True)
     here.keys.revoke(here.issue(task, binding=OTHER_KEY).token.key, ANN, why="stolen")
     here.issue(task)
@@ -132,7 +132,7 @@ def live_tokens(store: Store, folder: Path) -> None:
 def live_targets(store: Store, _: Path) -> None:
     """A target that was tested, with its canaries gone."""
     at = aimed(store)
-    open_mark(at.means)
+    open_mark(at.adapters)
     broker = Broker(world=at.world)
     for one in at.canaries(at.add()):
         broker.mint(one)
@@ -143,7 +143,7 @@ def live_credentials(store: Store, _: Path) -> None:
     """Credentials: one in use, one that is being revoked, and one that is revoked."""
     world = World(store=store)
     world.settle_in()
-    open_mark(world.means)
+    open_mark(world.adapters)
     there = Targets(world)
     broker = Broker(world=world)
     for _number in range(2):
@@ -159,7 +159,7 @@ def live_credentials(store: Store, _: Path) -> None:
     (used,) = (one for one in there.rows() if one.action == action)
     broker.waited = {used.id}
     broker.mint(used)
-    acknowledge_credential(world.means, SPACE, used.id, "con_used")
+    acknowledge_credential(world.adapters, SPACE, used.id, "con_used")
 
 
 def live_people(store: Store, _: Path) -> None:
@@ -167,12 +167,12 @@ def live_people(store: Store, _: Path) -> None:
     lobby = Lobby(store)
     payers(lobby)
     lobby.enter("s-bob", groups=["pay"])
-    Groups(lobby.world.means).set_member(SPACE, "payers", "ann", member=True, actor=ANN, owns=True)
+    Groups(lobby.world.adapters).set_member(SPACE, "payers", "ann", member=True, actor=ANN, owns=True)
     lobby.world.clock.advance(60)
     lobby.enter("s-bob", groups=["pay"])
     for stopped in (True, False):
-        stop(lobby.world.means, SPACE, stopped=stopped, reason="a drill", actor=ANN)
-    stop(lobby.world.means, SPACE, stopped=True, reason="risk", actor=ANN)
+        stop(lobby.world.adapters, SPACE, stopped=stopped, reason="a drill", actor=ANN)
+    stop(lobby.world.adapters, SPACE, stopped=True, reason="risk", actor=ANN)
 
 
 def live_acts(store: Store, _: Path) -> None:
@@ -188,7 +188,7 @@ def live_acts(store: Store, _: Path) -> None:
     world.tell(id_of(world.ask(task, arguments={"to": "eve", "amount": 1})), "succeeded", b"{}")
     lost = id_of(world.ask(task, arguments={"to": "eve", "amount": 5}))
     world.tell(lost, "unknown", None)
-    reconcile(world.means, SPACE, lost, "succeeded", "the bank says so", ANN)
+    reconcile(world.adapters, SPACE, lost, "succeeded", "the bank says so", ANN)
     over = world.start()
     world.tell(id_of(world.ask(over, arguments={"to": "eve", "amount": 6})), "failed", b"{}")
     world.tasks.end(SPACE, over.id, TaskEvent.COMPLETE, ANN, reason="done")
@@ -391,7 +391,7 @@ def test_token_that_was_swept_after_its_action_was_lost_is_no_difference() -> No
     issued = replace(issued, token="tok_1", action="act_1", expires=1)
     lost = replace(lost, action="act_1", after="unknown")
     world.store.write(
-        lambda tx: tx.audit.append(SPACE, world.means.writer, [issued, lost], world.clock.now())
+        lambda tx: tx.audit.append(SPACE, world.adapters.writer, [issued, lost], world.clock.now())
     )
     with world.store.read() as snapshot:
         assert compare_rows(snapshot, lambda _done, _total: None).differences == ()

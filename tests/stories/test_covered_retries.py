@@ -95,7 +95,7 @@ def test_a_covered_retry_stands_in_the_log_with_the_digest_that_was_signed(there
     assert len(there.world.events("approval-answered")) == 1, "nobody has answered a second time"
     decided = [one for one in there.world.events("action-decided") if one["action"] == retry]
     assert [(one["decision"], one["attempt"]) for one in decided] == [("hold", 2), ("permit", 2)]
-    assert explain(there.world.means, "default", retry).replay == "same"
+    assert explain(there.world.adapters, "default", retry).replay == "same"
     with there.world.store.read() as snapshot:
         assert compare_rows(snapshot, lambda _done, _total: None).differences == ()
 
@@ -128,7 +128,7 @@ def test_i30_nor_does_a_failure_after_an_unknown_outcome_make_that_one_known(her
     lost = failed(here, 0, "unknown")
     failed(here, 2)
     assert code_of(here.world.ask(here.task)) == "hold"
-    reconcile(here.world.means, "default", lost, "failed", "the ledger has no such entry", ANN)
+    reconcile(here.world.adapters, "default", lost, "failed", "the ledger has no such entry", ANN)
     assert here.approval(id_of(here.world.ask(here.task))).question.first is None, "it is asked about already"
 
 
@@ -143,7 +143,7 @@ def test_another_attempt_in_the_tree_of_tasks_comes_first(here: Holding) -> None
 
 def test_what_a_person_found_to_have_failed_is_covered(here: Holding) -> None:
     action = failed(here, 1, "unknown")
-    reconcile(here.world.means, "default", action, "failed", "the ledger has no such entry", ANN)
+    reconcile(here.world.adapters, "default", action, "failed", "the ledger has no such entry", ANN)
     assert code_of(here.world.ask(here.task)) == "permit"
 
 
@@ -222,7 +222,7 @@ def test_a_policy_that_did_not_hold_the_attempt_before_asks() -> None:
     here = Holding(sqlite_store(), RISKY)
     failed(here)
     say_risk(
-        here.world.means, here.world.views, "default", "coder", "high", reason="odd", actor=actor_of("ann")
+        here.world.adapters, here.world.views, "default", "coder", "high", reason="odd", actor=actor_of("ann")
     )
     assert code_of(here.world.ask(here.task)) == "hold"
 
@@ -317,7 +317,7 @@ def test_i28_an_answer_counts_for_no_retry_beyond_its_number_nor_for_another_que
     first = failed(here)
     retry = here.approval(id_of(here.world.ask(here.task)))
     keys = {key.id: key for key, _ in here.devices.values()}
-    check = here.world.means.signatures
+    check = here.world.adapters.signatures
 
     def counts(question: Any) -> int:
         return len(signed(question, here.approval(first).answers, keys, check))

@@ -110,7 +110,7 @@ def test_a_narrower_scope_takes_what_was_minted_by_the_wider_one_and_a_resumed_t
     world.tasks.pause("default", task.id, ANN, reason="wait")
     world.tasks.resume("default", task.id, ANN)
     assert [now_of(world, one).state for one in (row, later)] == [S.REVOKING, S.REVOKING]
-    assert end_stranded(world.means, "default") == 0
+    assert end_stranded(world.adapters, "default") == 0
 
 
 def test_what_is_over_is_not_ended_again(world: World) -> None:
@@ -124,11 +124,11 @@ def test_what_is_over_is_not_ended_again(world: World) -> None:
 
 
 def thrown(world: World) -> None:
-    stop(world.means, "default", stopped=True, reason="halt", actor=ANN)
+    stop(world.adapters, "default", stopped=True, reason="halt", actor=ANN)
 
 
 def left(world: World) -> None:
-    People(world.means, world.views).leave("default", "ann", ANN, owns=True, reason="left")
+    People(world.adapters, world.views).leave("default", "ann", ANN, owns=True, reason="left")
 
 
 def expired(world: World) -> None:
@@ -140,18 +140,18 @@ def test_t22_what_rests_on_nothing_any_more_is_found_and_ended(
     world: World, how: Callable[[World], None]
 ) -> None:
     world.settle_in()
-    register_person(world.means, "default", "bob", uid=1001, actor=ANN)
+    register_person(world.adapters, "default", "bob", uid=1001, actor=ANN)
     task = world.start()
     living = [one for one in S if one in LIVE]
     rows = [give(world, task, letter, state) for letter, state in zip("abc", living, strict=True)]
-    assert end_stranded(world.means, "default") == 0
+    assert end_stranded(world.adapters, "default") == 0
     how(world)
-    assert end_stranded(world.means, "default") == 3
+    assert end_stranded(world.adapters, "default") == 3
     for row in rows:
         after = now_of(world, row)
         assert (after.state, after.due <= world.clock.now()) == (S.REVOKING, True)
     assert len(recorded(world)) == 3
-    assert end_stranded(world.means, "default") == 0
+    assert end_stranded(world.adapters, "default") == 0
 
 
 class Unwritten:
@@ -167,11 +167,11 @@ class Unwritten:
 def test_what_rests_on_something_is_looked_at_without_a_lock(world: World) -> None:
     world.settle_in()
     give(world, world.start(), "a")
-    means = replace(world.means, store=Unwritten(world.store))  # type: ignore[arg-type]  # all that is asked
-    assert end_stranded(means, "default") == 0
+    adapters = replace(world.adapters, store=Unwritten(world.store))  # type: ignore[arg-type]  # all that is asked
+    assert end_stranded(adapters, "default") == 0
     thrown(world)
     with pytest.raises(AssertionError, match="something is written"):
-        end_stranded(means, "default")
+        end_stranded(adapters, "default")
 
 
 def test_what_is_paused_above_takes_what_is_beneath(world: World) -> None:
@@ -186,7 +186,7 @@ def test_another_namespace_is_not_looked_at(world: World) -> None:
     world.settle_in()
     row = give(world, world.start(), "a")
     thrown(world)
-    assert end_stranded(world.means, "other") == 0
+    assert end_stranded(world.adapters, "other") == 0
     assert now_of(world, row) == row
 
 
@@ -194,8 +194,8 @@ def test_a_canary_which_rests_on_no_task_is_left_alone_until_all_is_stopped(worl
     world.settle_in()
     canary = made(task="", agent="", action="", state=S.ACTIVE, made=world.clock.now())
     world.store.write(lambda tx: tx.credentials.insert_credentials([canary]))
-    assert end_stranded(world.means, "default") == 0
+    assert end_stranded(world.adapters, "default") == 0
     assert now_of(world, canary) == canary
-    stop(world.means, "default", stopped=True, reason="odd", actor=ANN)
-    assert end_stranded(world.means, "default") == 1
+    stop(world.adapters, "default", stopped=True, reason="odd", actor=ANN)
+    assert end_stranded(world.adapters, "default") == 1
     assert now_of(world, canary).state is S.REVOKING

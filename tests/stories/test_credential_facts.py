@@ -33,7 +33,7 @@ def test_i09_what_a_policy_bounds_is_the_whole_life_and_not_what_is_asked_for_ne
         assert code_of(answer) == code, passed
         if code == "hold":
             continue
-        assert explain(there.world.means, "default", id_of(answer)).replay == "same"
+        assert explain(there.world.adapters, "default", id_of(answer)).replay == "same"
         if code == "permit":
             there.settle(there.told(row))
 

@@ -89,7 +89,7 @@ def test_a_hold_writes_no_row_and_the_row_is_of_who_presents_it_after_the_approv
     assert row.arguments == action.arguments
     assert row.made > action.at + 30_000_000
     there.targets.require_recorded()
-    assert explain(there.world.means, "default", row.action).replay == "same"
+    assert explain(there.world.adapters, "default", row.action).replay == "same"
     again = there.ask(connection="con_a", recipient=BOB)
     assert (code_of(again), len(there.targets.rows())) == ("hold", 1)
 
@@ -131,7 +131,7 @@ def test_what_was_narrowed_to_is_minted_with_and_given_to_who_presents_it(there:
     assert (row.action, row.recipient, row.arguments) == (less, BOB, canonical(LESS))
     assert row.ends == row.made + 60_000_000
     there.targets.require_recorded()
-    assert explain(there.world.means, "default", less).replay == "same"
+    assert explain(there.world.adapters, "default", less).replay == "same"
 
 
 def test_nothing_is_narrowed_to_what_its_kind_does_not_know(here: Asker) -> None:
@@ -204,7 +204,7 @@ def test_the_sheet_says_what_is_given_to_whom_and_until_when_and_is_read_back(he
     with here.world.store.read() as snapshot:
         approval = here.approval(id_of(held))
         text, of = sheet_text(snapshot, approval), sheet_for(snapshot, approval)
-        detail = detail_of(here.world.means, snapshot, approval)
+        detail = detail_of(here.world.adapters, snapshot, approval)
     assert SAID in text
     assert '  gives       | "Reads the orders of one customer [' in text
     assert of.gives.endswith(

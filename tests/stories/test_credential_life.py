@@ -25,7 +25,7 @@ S = CredentialState
 
 def test_a_target_has_tools_once_a_broker_has_told_that_each_canary_was_minted_and_is_gone() -> None:
     at = aimed(sqlite_store())
-    open_mark(at.means)
+    open_mark(at.adapters)
     first, second = at.canaries(at.add())
     broker = Broker(world=at.world)
     for one in (first, second):
@@ -43,7 +43,7 @@ def test_a_target_is_refused_with_what_a_broker_met_or_when_none_came() -> None:
             Broker(world=at.world).take(first, Step.MINT).failed("target-refused", "no right to make roles")
         else:
             at.world.clock.advance(10)
-            assert {one.why for one in end_due(at.means, "default")} == {"no broker minted it in time"}
+            assert {one.why for one in end_due(at.adapters, "default")} == {"no broker minted it in time"}
         row = at.row()
         assert row.state is TargetState.REFUSED
         assert ("no right to make roles" if failed else "no broker took it in hand") in row.trouble
@@ -54,13 +54,13 @@ def test_from_its_permit_to_its_end_each_store_holds_a_credential_as_it_stands(w
     row, left = permitted(world, task, "a"), permitted(world, task, "b")
     broker = Broker(world=world, waited={row.id})
     assert broker.mint(row).state is S.ACTIVE
-    assert acknowledge_credential(world.means, "default", row.id, "con_a").acknowledged
+    assert acknowledge_credential(world.adapters, "default", row.id, "con_a").acknowledged
     world.clock.advance(10)
-    assert [one.id for one in end_due(world.means, "default")] == [left.id]
+    assert [one.id for one in end_due(world.adapters, "default")] == [left.id]
     world.tasks.end("default", task.id, TaskEvent.COMPLETE, ANN, reason="done")
     killed = broker.take(row, Step.REVOKE)
     world.clock.advance(61)
-    assert {one.id for one in Overdue(world.means).tell("default")} == {row.id, left.id}
+    assert {one.id for one in Overdue(world.adapters).tell("default")} == {row.id, left.id}
     retried = broker.take(row, Step.REVOKE).failed("target-unavailable", "nobody answers")
     assert (retried.state, retried.attempts) == (S.REVOKING, 1)
     with pytest.raises(LeaseLostError):

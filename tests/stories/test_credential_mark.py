@@ -16,22 +16,22 @@ from tests.sqlite import sqlite_store
 from tests.world import World
 
 if TYPE_CHECKING:
-    from taskbound.flows.means import Means
+    from taskbound.flows.means import Adapters
     from taskbound.ports.store import Store
     from tests.postgres import Server
 
 
-def daemon(store: Store) -> Means:
+def daemon(store: Store) -> Adapters:
     """What one daemon has, with its own chance."""
-    return replace(World(store=store).means, chance=SystemChance(), writer=SystemChance().name("wrt"))
+    return replace(World(store=store).adapters, chance=SystemChance(), writer=SystemChance().name("wrt"))
 
 
 def test_the_first_daemon_makes_the_mark_and_every_later_one_has_it() -> None:
     store = sqlite_store()
     first = World(store=store)
-    mark = open_mark(replace(first.means, chance=SystemChance()))
+    mark = open_mark(replace(first.adapters, chance=SystemChance()))
     assert parse_mark(mark) == mark
-    assert [open_mark(replace(first.means, chance=SystemChance())) for _ in range(3)] == [mark] * 3
+    assert [open_mark(replace(first.adapters, chance=SystemChance())) for _ in range(3)] == [mark] * 3
     with store.read() as seen:
         assert seen.targets.mark() == mark
 
@@ -52,12 +52,12 @@ def test_a_mark_that_is_none_is_refused_and_stays() -> None:
 def test_daemons_that_begin_at_once_on_postgresql_have_one_mark(server: Server) -> None:
     name = server.database()
     stores = [PostgresStore(server.url(name)) for _ in range(4)]
-    means = World(store=sqlite_store()).means
-    daemons = [replace(means, store=one, chance=SystemChance()) for one in stores]
+    adapters = World(store=sqlite_store()).adapters
+    daemons = [replace(adapters, store=one, chance=SystemChance()) for one in stores]
     barrier = threading.Barrier(len(daemons))
     marks: list[str] = []
 
-    def begin(one: Means) -> None:
+    def begin(one: Adapters) -> None:
         barrier.wait()
         marks.append(open_mark(one))
 

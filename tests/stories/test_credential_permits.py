@@ -113,7 +113,7 @@ def test_a_life_that_no_such_credential_has_is_refused_with_one_record(here: Tar
     assert here.rows() == ()
     (decided,) = here.world.events("action-decided")
     assert (decided["decision"], decided["action"]) == ("refuse", id_of(answer))
-    assert explain(here.world.means, "default", id_of(answer)).replay.startswith("not computed")
+    assert explain(here.world.adapters, "default", id_of(answer)).replay.startswith("not computed")
 
 
 @pytest.mark.parametrize(
@@ -256,7 +256,7 @@ def paused(there: Targets) -> None:
 
 
 def stopped(there: Targets) -> None:
-    stop(there.world.means, "default", stopped=True, reason="halt", actor=ANN)
+    stop(there.world.adapters, "default", stopped=True, reason="halt", actor=ANN)
 
 
 def suspended(there: Targets) -> None:
@@ -319,7 +319,7 @@ def test_what_is_left_of_a_task_is_judged_at_the_commit_and_a_second_is_the_leas
     assert (record["decision"], record["reasons"]) == ("refuse", ["bad-credential-life"])
     assert code_of(here.ask(task=short)) == "bad-credential-life"
     assert here.rows() == ()
-    assert explain(world.means, "default", id_of(late)).replay.startswith("not computed")
+    assert explain(world.adapters, "default", id_of(late)).replay.startswith("not computed")
 
 
 @pytest.mark.parametrize("kind", ["reader", "writer"])
@@ -337,14 +337,14 @@ def test_law_9_no_kind_is_given_by_a_target_that_nobody_answers_for_not_even_one
 
 
 def test_law_9_a_kind_whose_owner_has_left_is_given_to_nobody(here: Targets) -> None:
-    register_person(here.world.means, "default", "bob", uid=1001, actor=ANN)
+    register_person(here.world.adapters, "default", "bob", uid=1001, actor=ANN)
     add_target(here.world, owner="bob", name="bobs")
     scope = {"grants": [{"tool": "bobs__credential/reader", "others": "any"}]}
     here.world.add_agent("other", ceiling=scope)
     task = here.world.start(scope=scope, agent="other")
     more: dict[str, Any] = {"agent": "other", "recipient": ALICE}
     assert code_of(here.world.ask(task, "bobs__credential/reader", READ, **more)) == "permit"
-    People(here.world.means, here.world.views).leave("default", "bob", ANN, owns=True, reason="left")
+    People(here.world.adapters, here.world.views).leave("default", "bob", ANN, owns=True, reason="left")
     assert code_of(here.world.ask(task, "bobs__credential/reader", READ, **more)) == "tool-without-owner"
     assert len(here.rows()) == 1
 
@@ -389,7 +389,7 @@ def test_a_decision_about_a_credential_replays_to_the_same(there: Targets) -> No
     narrow = there.world.start(scope=ONE, agent="minter")
     refused = id_of(there.ask(task=narrow, arguments={"customer": "43"}))
     for action in (permitted, refused):
-        assert explain(there.world.means, "default", action).replay == "same"
+        assert explain(there.world.adapters, "default", action).replay == "same"
 
 
 def test_nothing_is_permitted_that_was_evaluated_for_nobody(here: Targets) -> None:

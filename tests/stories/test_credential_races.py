@@ -29,7 +29,7 @@ def ended_by_hand(world: World, task: Task) -> None:
         now = world.clock.now()
         events: list[Event] = end_credentials(tx, "default", {task.id}, "a person said so", now)
         if events:
-            tx.audit.append("default", world.means.writer, events, now)
+            tx.audit.append("default", world.adapters.writer, events, now)
 
     world.store.write(work)
 
@@ -40,8 +40,8 @@ def cancelled(world: World, task: Task) -> None:
 
 def stopped(world: World, task: Task) -> None:
     del task
-    stop(world.means, "default", stopped=True, reason="all of it", actor=ANN)
-    end_stranded(world.means, "default")
+    stop(world.adapters, "default", stopped=True, reason="all of it", actor=ANN)
+    end_stranded(world.adapters, "default")
 
 
 def at_once(*acts: Callable[[], None]) -> list[BaseException]:
@@ -90,7 +90,7 @@ def test_i01_a_stop_and_the_end_of_a_task_at_two_daemons_end_each_of_its_credent
     task = first.start()
     rows = [give(first, task, one) for one in LETTERS[0]]
     assert at_once(lambda: stopped(second, task), lambda: cancelled(first, task)) == []
-    end_stranded(first.means, "default")
+    end_stranded(first.adapters, "default")
     assert sorted(one["credential"] for one in recorded(first)) == [one.id for one in rows]
     require_ended_once(first, task)
 

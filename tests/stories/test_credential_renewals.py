@@ -48,7 +48,7 @@ class Renewing(Targets):
     def had(self, row: Credential, connection: str = "con_a") -> Credential:
         self.broker.waited = {row.id}
         self.broker.mint(row)
-        return acknowledge_credential(self.world.means, "default", row.id, connection)
+        return acknowledge_credential(self.world.adapters, "default", row.id, connection)
 
     def renew(self, row: Credential | str, arguments: dict[str, Any] | None = None, **more: Any) -> Answer:
         renews = row if isinstance(row, str) else row.id
@@ -121,7 +121,7 @@ def test_i09_a_renewal_is_a_decision_and_moves_the_end_once_the_target_was_told(
     done = there.told(row)
     assert (done.ends, done.due) == (asked.renewal.ends, asked.renewal.ends)
     assert moves(there.world)[-1] == ("active", "renew", "active")
-    assert explain(there.world.means, "default", id_of(answer)).replay == "same"
+    assert explain(there.world.adapters, "default", id_of(answer)).replay == "same"
 
 
 def test_i09_no_chain_of_renewals_passes_the_deadline_of_the_task(there: Renewing) -> None:
@@ -137,7 +137,7 @@ def test_i09_no_chain_of_renewals_passes_the_deadline_of_the_task(there: Renewin
     assert row.ends == deadline
     assert code_of(there.renew(row)) in {"renewal-not-later", "bad-credential-life", "task-expired"}
     there.world.clock.advance(600)
-    over = end_one_due(there.world.means, "default", row.id)
+    over = end_one_due(there.world.adapters, "default", row.id)
     assert over is not None
     assert over.state is CredentialState.REVOKING
 
@@ -234,7 +234,7 @@ def test_the_context_is_not_changed_by_a_renewal(here: Renewing) -> None:
     assert code_of(here.renew("x" * 39)) == "not-renewable"
     assert code_of(here.renew("crd_")) == "bad-credential-parameter"
     refused = id_of(here.renew(row, {"customer": "43"}))
-    assert explain(here.world.means, "default", refused).replay.startswith("not computed")
+    assert explain(here.world.adapters, "default", refused).replay.startswith("not computed")
 
 
 @pytest.mark.parametrize(
@@ -255,7 +255,7 @@ def test_i12_what_nobody_acknowledged_and_what_is_over_without_its_end_written_i
     here.broker.mint(row)
     here.world.clock.advance(1)
     assert code_of(here.renew(row)) == "not-renewable"
-    acknowledge_credential(here.world.means, "default", row.id, "con_a")
+    acknowledge_credential(here.world.adapters, "default", row.id, "con_a")
     here.world.clock.advance(600)
     assert code_of(here.renew(row)) == "not-renewable"
 
@@ -317,7 +317,7 @@ def test_law_7_a_renewal_whose_holder_was_lost_is_known_by_its_row(there: Renewi
     row = there.told(row)
     there.world.outcomes.lose("default", connection="con_b", reason="gone")
     assert code_of(there.renew(row, request="again 2")) == "renewal-under-way"
-    assert settle_unknown(there.world.means, "default") == (action,)
+    assert settle_unknown(there.world.adapters, "default") == (action,)
     with there.world.store.read() as snapshot:
         kept = snapshot.actions.action("default", action)
     assert kept is not None

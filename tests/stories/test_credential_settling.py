@@ -49,15 +49,15 @@ def test_law_7_what_is_over_without_an_acknowledgement_has_failed_and_only_then(
 ) -> None:
     row = permitted(world, task, "a")
     lose(world, row)
-    assert settle_unknown(world.means, "default") == ()
+    assert settle_unknown(world.adapters, "default") == ()
     world.clock.advance(10)
-    assert [one.id for one in end_due(world.means, "default")] == [row.id]
-    assert settle_unknown(world.means, "default") == (row.action,)
+    assert [one.id for one in end_due(world.adapters, "default")] == [row.id]
+    assert settle_unknown(world.adapters, "default") == (row.action,)
     assert state(world, row) is ActionState.RECONCILED_FAILED
     (event,) = world.events("action-reconciled")
     assert (event["by"], event["after"]) == ("daemon", "reconciled-failed")
     assert row.id in event["note"]
-    assert settle_unknown(world.means, "default") == ()
+    assert settle_unknown(world.adapters, "default") == ()
 
 
 def test_law_7_what_was_minted_and_not_acknowledged_stays_unknown_while_it_lives(
@@ -67,7 +67,7 @@ def test_law_7_what_was_minted_and_not_acknowledged_stays_unknown_while_it_lives
     broker = Broker(world=world, waited={row.id})
     broker.mint(row)
     lose(world, row)
-    assert settle_unknown(world.means, "default") == ()
+    assert settle_unknown(world.adapters, "default") == ()
     assert state(world, row) is ActionState.UNKNOWN
 
 
@@ -82,19 +82,19 @@ def test_no_row_is_looked_at_where_no_outcome_is_unknown(
         return find(self, namespace, **words)
 
     monkeypatch.setattr(SqlCredentials, "credentials", counted)
-    assert settle_unknown(world.means, "default") == ()
+    assert settle_unknown(world.adapters, "default") == ()
     assert looks == []
     lose(world, row)
-    assert settle_unknown(world.means, "default") == ()
+    assert settle_unknown(world.adapters, "default") == ()
     assert looks == ["default"]
 
 
 def test_law_7_what_was_acknowledged_has_succeeded(world: World, task: Task) -> None:
     row = permitted(world, task, "a")
     Broker(world=world, waited={row.id}).mint(row)
-    acknowledge_credential(world.means, "default", row.id, "con_a")
+    acknowledge_credential(world.adapters, "default", row.id, "con_a")
     lose(world, row)
-    assert settle_unknown(world.means, "default") == (row.action,)
+    assert settle_unknown(world.adapters, "default") == (row.action,)
     assert state(world, row) is ActionState.RECONCILED_SUCCEEDED
 
 

@@ -58,7 +58,7 @@ def broker_for(world: World, *rows: Credential) -> Broker:
 
 
 def acked(world: World, row: Credential, connection: str = "con_a") -> Credential:
-    return acknowledge_credential(world.means, "default", row.id, connection)
+    return acknowledge_credential(world.adapters, "default", row.id, connection)
 
 
 # --- revoking ---
@@ -71,7 +71,7 @@ def test_a_person_revokes_one_a_task_or_a_target_and_exactly_one_of_them(world: 
 
     def revoked(*, credential: str = "", task: str = "", target: str = "") -> list[str]:
         done = revoke_credentials(
-            world.means, "default", credential=credential, task=task, target=target, why="odd", actor=ANN
+            world.adapters, "default", credential=credential, task=task, target=target, why="odd", actor=ANN
         )
         return [one.id for one in done.credentials]
 
@@ -91,9 +91,9 @@ def test_a_person_revokes_one_a_task_or_a_target_and_exactly_one_of_them(world: 
 
 def test_a_few_are_revoked_by_one_question_and_more_is_said(world: World, task: Task) -> None:
     put_many(world, MOST + 1, task=task.id, state=S.ACTIVE, acknowledged=True)
-    done = revoke_credentials(world.means, "default", target=TARGET, actor=ANN)
+    done = revoke_credentials(world.adapters, "default", target=TARGET, actor=ANN)
     assert (len(done.credentials), done.more) == (MOST, True)
-    done = revoke_credentials(world.means, "default", target=TARGET, actor=ANN)
+    done = revoke_credentials(world.adapters, "default", target=TARGET, actor=ANN)
     assert (len(done.credentials), done.more) == (1, False)
 
 
@@ -101,10 +101,10 @@ def test_a_task_ends_its_own_and_no_other_and_once_more_changes_nothing(world: W
     row = permitted(world, task, "a")
     for who in (world.start().id, ""):
         with pytest.raises(NotAskerError):
-            end_own(world.means, "default", row.id, who)
-    over = end_own(world.means, "default", row.id, task.id)
+            end_own(world.adapters, "default", row.id, who)
+    over = end_own(world.adapters, "default", row.id, task.id)
     assert (over.state, over.why) == (S.REVOKING, "its task needs it no more")
-    assert end_own(world.means, "default", row.id, task.id) == over
+    assert end_own(world.adapters, "default", row.id, task.id) == over
 
 
 # --- sweeps ---
@@ -169,12 +169,12 @@ def test_i02_i05_whatever_is_asked_again_a_credential_is_gone_once(world: World,
     mark = put_target(world, "other-db")
     row = permitted(world, task, "a")
     Broker(world=world, waited={row.id}).mint(row)
-    acknowledge_credential(world.means, "default", row.id, "con_a")
+    acknowledge_credential(world.adapters, "default", row.id, "con_a")
     broker = Broker(world=world)
     for _ in range(3):
-        revoke_credentials(world.means, "default", task=task.id, actor=ANN)
-        end_own(world.means, "default", row.id, task.id)
-        end_due(world.means, "default")
+        revoke_credentials(world.adapters, "default", task=task.id, actor=ANN)
+        end_own(world.adapters, "default", row.id, task.id)
+        end_due(world.adapters, "default")
         assert broker.sweep(shown_as(mark, row)) == ()
     assert broker.revoke(row).state is S.REVOKED
     assert broker.lease(row) == ()

@@ -33,11 +33,11 @@ class Way(Minting):
         self.people = people = Holding(store, policy)
         old = people.world
         people.world = World(store=store, policy=policy, clock=old.clock, chance=Letters())
-        self.world, self.means = people.world, people.world.means
-        self.targets = Targets(self.means, self.world.views)
+        self.world, self.adapters = people.world, people.world.adapters
+        self.targets = Targets(self.adapters, self.world.views)
         self.quiet = False
         self.proofs = Proofs(signatures=PersonSignatures(), tokens=JoserfcCheck())
-        open_mark(self.means)
+        open_mark(self.adapters)
         self.ready(declared(approvers=["carl"]))
         self.world.add_agent("minter", ceiling=SCOPE)
         self.task = people.task = self.world.start(scope=SCOPE, agent="minter")

@@ -70,7 +70,7 @@ def broker_for(world: World, *rows: Credential) -> Broker:
 
 
 def acked(world: World, row: Credential, connection: str = "con_a") -> Credential:
-    return acknowledge_credential(world.means, "default", row.id, connection)
+    return acknowledge_credential(world.adapters, "default", row.id, connection)
 
 
 # --- leases ---
@@ -91,10 +91,10 @@ def test_what_is_not_due_not_there_or_in_another_s_hand_is_left_out(world: World
     ending = put(world, "b", state=S.REVOKING, ended=row.made)
     living = put(world, "c", state=S.ACTIVE, acknowledged=True, due=row.ends)
     waited = {row.id, "crd_none"}
-    first = lease(world.means, "default", [row.id, ending.id, living.id, "crd_none"], waited)
+    first = lease(world.adapters, "default", [row.id, ending.id, living.id, "crd_none"], waited)
     assert [(one.credential.id, one.step) for one in first] == [(row.id, Step.MINT), (ending.id, Step.REVOKE)]
-    assert lease(world.means, "default", [row.id, ending.id, living.id], waited) == ()
-    assert lease(world.means, "other", [row.id, ending.id], waited) == ()
+    assert lease(world.adapters, "default", [row.id, ending.id, living.id], waited) == ()
+    assert lease(world.adapters, "other", [row.id, ending.id], waited) == ()
 
 
 @pytest.mark.usefixtures("task")
@@ -109,7 +109,7 @@ def test_what_another_has_in_hand_is_left_out_also_where_it_looks_due(world: Wor
 def test_one_question_leases_64_at_most(world: World) -> None:
     world.settle_in()
     with pytest.raises(TooManyAtOnceError):
-        lease(world.means, "default", [f"crd_{number}" for number in range(MOST + 1)], ())
+        lease(world.adapters, "default", [f"crd_{number}" for number in range(MOST + 1)], ())
 
 
 @pytest.mark.usefixtures("task")
@@ -246,7 +246,7 @@ def test_f21_what_ends_first_wins_and_nothing_that_is_being_revoked_is_active_ag
 ) -> None:
     row = permitted(world, task, "a")
     told = broker_for(world, row).take(row, Step.MINT)
-    revoke_credentials(world.means, "default", credential=row.id, actor=ANN)
+    revoke_credentials(world.adapters, "default", credential=row.id, actor=ANN)
     tellings: list[Callable[[], Credential]] = [
         lambda: told.minted(sealed=True),
         lambda: told.failed("x", "y"),
@@ -262,7 +262,7 @@ def test_f21_what_ends_first_wins_and_nothing_that_is_being_revoked_is_active_ag
 def test_f23_events_that_come_late_or_out_of_order_wake_nothing_up(world: World, task: Task) -> None:
     row = permitted(world, task, "a")
     mint = broker_for(world, row).take(row, Step.MINT)
-    end_own(world.means, "default", row.id, task.id)
+    end_own(world.adapters, "default", row.id, task.id)
     revoke = Broker(world=world).take(row, Step.REVOKE)
     with pytest.raises(LeaseLostError):
         mint.minted(sealed=True)
@@ -282,7 +282,7 @@ def test_i06_a_revocation_is_tried_for_48_hours_and_longer_each_five_seconds_and
     world: World, task: Task
 ) -> None:
     row = put(world, "a", state=S.REVOKING, ended=world.clock.now(), task=task.id, agent=task.agent)
-    broker, overdue = Broker(world=world), Overdue(world.means)
+    broker, overdue = Broker(world=world), Overdue(world.adapters)
     told = 0
     for hour in range(48):
         for _ in range(3):
@@ -326,7 +326,7 @@ def test_i06_no_number_of_attempts_stands_anywhere_in_the_life_of_a_credential()
 @pytest.mark.usefixtures("task")
 def test_what_is_overdue_again_after_it_was_gone_is_told_again(world: World) -> None:
     row = put(world, "a", state=S.REVOKING, ended=world.clock.now())
-    overdue, broker = Overdue(world.means), Broker(world=world)
+    overdue, broker = Overdue(world.adapters), Broker(world=world)
     assert overdue.tell("default") == ()
     world.clock.advance(60)
     assert [one.id for one in overdue.tell("default")] == [row.id]
@@ -341,7 +341,7 @@ def test_what_is_overdue_again_after_it_was_gone_is_told_again(world: World) -> 
 def test_however_much_got_overdue_each_is_recorded_once_and_twenty_together_at_most(world: World) -> None:
     put_many(world, 45, state=S.REVOKING, ended=world.clock.now())
     world.clock.advance(61)
-    overdue = Overdue(world.means)
+    overdue = Overdue(world.adapters)
     assert len(overdue.tell("default")) == 45
     assert overdue.tell("default") == ()
     assert len({one["credential"] for one in world.events("credential-overdue")}) == 45
@@ -389,11 +389,11 @@ def test_what_is_over_is_ended_by_the_daemon_and_not_sooner(
 ) -> None:
     row = stands(world, task)
     world.clock.advance(after - 1)
-    assert end_due(world.means, "default") == ()
+    assert end_due(world.adapters, "default") == ()
     world.clock.advance(1)
-    (ended,) = end_due(world.means, "default")
+    (ended,) = end_due(world.adapters, "default")
     assert (ended.id, ended.state, ended.why) == (row.id, S.REVOKING, why)
-    assert end_due(world.means, "default") == ()
+    assert end_due(world.adapters, "default") == ()
     assert Broker(world=world).revoke(row).state is S.REVOKED
 
 
@@ -413,7 +413,7 @@ def test_no_end_waits_behind_what_is_due_in_a_target_that_hangs(world: World, ta
     row = permitted(world, task, "z")
     put_many(world, 250, state=S.REVOKING, ended=row.made, due=Instant(row.made - seconds(9)))
     world.clock.advance(10)
-    (ended,) = end_due(world.means, "default")
+    (ended,) = end_due(world.adapters, "default")
     assert ended.id == row.id
 
 
@@ -427,7 +427,7 @@ def test_i10_only_the_connection_of_the_permit_says_to_have_a_secret_and_once_mo
     broker_for(world, row, other).mint(row)
     for connection, wanted in (("con_b", row.id), ("con_a", other.id), ("", row.id), ("con_a", "crd_none")):
         with pytest.raises(NotAskerError):
-            acknowledge_credential(world.means, "default", wanted, connection)
+            acknowledge_credential(world.adapters, "default", wanted, connection)
     after = acked(world, row)
     assert after.acknowledged
     assert acked(world, row) == after
@@ -472,7 +472,7 @@ def test_law_7_what_came_of_an_action_follows_from_its_credential(
 ) -> None:
     row = stands(world, task)
     if ends:
-        end_own(world.means, "default", row.id, task.id)
+        end_own(world.adapters, "default", row.id, task.id)
     report = report_of(row_of(world, row), "con_a", world.clock.now())
     assert (report.outcome if report else None) == outcome
     if report is None:
@@ -489,7 +489,7 @@ def test_law_7_what_came_of_an_action_follows_from_its_credential(
 def test_of_a_mint_that_was_lost_long_ago_nobody_says_that_nothing_was_sent(world: World, task: Task) -> None:
     row = minting(world, task)
     world.clock.advance(10)
-    end_due(world.means, "default")
+    end_due(world.adapters, "default")
     broker = Broker(world=world)
     broker.revoke(row)
     world.clock.advance(70)

@@ -133,7 +133,7 @@ def test_of_64_racing_threads_on_one_remaining_use_one_is_permitted(world: World
 
     def decide(call: Any) -> None:
         # Each through its own views, as two daemons would: only the store settles between them.
-        decisions = type(world.decisions)(world.means, type(world.views)(world.store))
+        decisions = type(world.decisions)(world.adapters, type(world.views)(world.store))
         (answer,) = decisions.decide([call])
         with lock:
             found.append(code_of(answer))
@@ -199,12 +199,12 @@ def test_another_daemons_revocation_wins_over_this_ones_views(world: World) -> N
 
 def test_the_kill_switch_stops_permits_at_once_and_tasks_can_still_be_ended(world: World) -> None:
     task = world.settle_in()
-    stop(world.means, "default", stopped=True, reason="fire", actor=ANN)
+    stop(world.adapters, "default", stopped=True, reason="fire", actor=ANN)
     assert code_of(world.ask(task)) == "stopped"
     assert [one.task for one in world.tasks.end("default", task.id, TaskEvent.CANCEL, ANN, reason="")] == [
         task.id
     ]
-    stop(world.means, "default", stopped=False, reason="out", actor=ANN)
+    stop(world.adapters, "default", stopped=False, reason="out", actor=ANN)
     assert code_of(world.ask(task)) == "task-ended"
 
 
@@ -337,7 +337,7 @@ def test_i25_every_decision_names_what_it_was_made_from(world: World) -> None:
     world.ask(task)
     (event,) = world.events("action-decided")
     assert event["scope"] == task.scope.digest
-    assert event["bundle"] == world.means.policy.base.bundle
+    assert event["bundle"] == world.adapters.policy.base.bundle
     with world.store.read() as snapshot:
         pinned = snapshot.tools.tool("default", "bank__pay")
     assert pinned is not None

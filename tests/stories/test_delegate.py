@@ -181,10 +181,10 @@ def test_nothing_is_handed_on_of_what_is_paused_ended_or_stopped(world: World) -
     for task in (parent, child):
         with pytest.raises(TaskPausedError):
             world.delegate(task, scope=scope_of(paying(1, 1)))
-    stop(world.means, "default", stopped=True, reason="", actor=ANN)
+    stop(world.adapters, "default", stopped=True, reason="", actor=ANN)
     with pytest.raises(StoppedError):
         world.delegate(parent, scope=scope_of(paying(1, 1)))
-    stop(world.means, "default", stopped=False, reason="", actor=ANN)
+    stop(world.adapters, "default", stopped=False, reason="", actor=ANN)
     world.tasks.end("default", parent.id, TaskEvent.COMPLETE, ANN, reason="")
     with pytest.raises(TaskEndedError):
         world.delegate(child, scope=scope_of(paying(1, 1)))
@@ -194,7 +194,7 @@ def test_a180_only_who_asked_for_a_task_or_owns_its_agent_hands_it_on_and_what_t
     world: World,
 ) -> None:
     parent = settle(world)
-    register_person(world.means, "default", "bob", uid=1001, actor=ANN)
+    register_person(world.adapters, "default", "bob", uid=1001, actor=ANN)
     with pytest.raises((NotInChargeError, OutsideGrantableError)):
         world.delegate(parent, BOB, scope=scope_of(paying(1, 1)))
     with world.store.read() as snapshot:
@@ -217,14 +217,14 @@ def test_a180_only_who_asked_for_a_task_or_owns_its_agent_hands_it_on_and_what_t
 
 def test_who_owns_the_parents_agent_no_more_when_it_is_written_hands_nothing_on(world: World) -> None:
     parent = settle(world)
-    register_person(world.means, "default", "bob", uid=1001, actor=ANN)
+    register_person(world.adapters, "default", "bob", uid=1001, actor=ANN)
     with world.store.read() as snapshot:
         persons = snapshot.identities.persons("default")
     bob = replace(persons["bob"], grantable=persons["ann"].grantable, version=persons["bob"].version + 1)
     world.store.write(lambda tx: tx.identities.put_person(bob, expect=bob.version - 1))
 
     def own(owner: str, actor: Actor) -> None:
-        People(world.means, world.views).set_answering(
+        People(world.adapters, world.views).set_answering(
             "default", "coder", owner=owner, approvers=("ann",), actor=actor, owns=False
         )
 

@@ -91,7 +91,7 @@ def test_a_record_that_is_not_in_the_signed_tree_puts_nothing_in_force(tmp_path:
     place(world)
     key = Ed25519Key.from_seed(bytes(range(32)))
     signer = CheckpointSigner(origins=[ORIGIN], key=key, heads=MemorySignedHeads(), verify=verify_ed25519)
-    assert Sequencer(world.means, signer, ORIGIN).sign() is not None
+    assert Sequencer(world.adapters, signer, ORIGIN).sign() is not None
     body = f"body = CAST(replace(CAST(body AS TEXT), '{never}', '{large}') AS BLOB)"
     other = 'body = CAST(replace(CAST(body AS TEXT), \'"by":"ann"\', \'"by":"eve"\') AS BLOB)'
     if kind == "policy-activated":

@@ -22,7 +22,7 @@ def place(world: World) -> None:
     """Give every record its place in the log."""
     key = Ed25519Key.from_seed(bytes(range(32)))
     signer = CheckpointSigner(origins=[ORIGIN], key=key, heads=MemorySignedHeads(), verify=verify_ed25519)
-    Sequencer(world.means, signer, ORIGIN).extend()
+    Sequencer(world.adapters, signer, ORIGIN).extend()
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ def test_a226_an_action_whose_row_was_edited_is_not_explained_as_if_it_were_not(
     action = id_of(world.ask(world.settle_in()))
     place(world)
     world.clock.advance(61)
-    assert explain(world.means, "default", action).replay == "same"
+    assert explain(world.adapters, "default", action).replay == "same"
     connection = driver.connect(tmp_path / "t.db")
     for (trigger,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
         connection.execute(f"DROP TRIGGER {trigger}")  # who edits rows takes their guard away first
@@ -55,7 +55,7 @@ def test_a226_an_action_whose_row_was_edited_is_not_explained_as_if_it_were_not(
     connection.commit()
     connection.close()
     assert changed == 1
-    replay = explain(world.means, "default", action).replay
+    replay = explain(world.adapters, "default", action).replay
     assert replay.startswith("different: ")
     assert words in replay
     store.close()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from taskbound.core.identity.proof import Binding, BindingKind
-from taskbound.flows.decision.tokens import Enforcing
+from taskbound.flows.decision.tokens import AskingService
 from taskbound.flows.identity.services import remove_service
 from taskbound.flows.token.issuing import ServiceTokenOrder
 from taskbound.flows.token.revoking import revoke_token
@@ -43,7 +43,7 @@ class Asking:
     def ask(self, *, tool: str = "bank__pay", task: Task | None = None, **changes: Any) -> str:
         """What is said to one question; the text of a code where it is refused."""
         plain = {"service": "payments", "key": self.kid, "token": self.row.id}
-        asked = Enforcing(**plain | changes)
+        asked = AskingService(**plain | changes)
         call = replace(self.world.call(task or self.task, tool), token=self.shown, enforcing=asked)
         (answer,) = self.world.decide([call])
         return code_of(answer)
@@ -65,11 +65,11 @@ def test_a_service_asks_about_what_it_enforces_and_the_record_names_it(asking: A
 
 
 def remove(one: Asking) -> None:
-    remove_service(one.world.means, "default", "payments", actor=ANN, owns=True)
+    remove_service(one.world.adapters, "default", "payments", actor=ANN, owns=True)
 
 
 def own(one: Asking, token: str) -> None:
-    revoke_token(one.world.means, "default", token, ANN, owns=True, why="stolen")
+    revoke_token(one.world.adapters, "default", token, ANN, owns=True, why="stolen")
 
 
 ENDS: dict[str, tuple[Callable[[Asking], object], str]] = {
@@ -101,7 +101,7 @@ def test_i24_what_a_service_rests_on_and_ends_first_permits_nothing(
 
 
 def test_an_owner_who_has_left_is_what_a_service_is_refused_for(asking: Asking) -> None:
-    asking.there.means.store.write(
+    asking.there.adapters.store.write(
         lambda tx: tx.services.put_service(replace(_mine(asking), owner="nobody", version=2), expect=1)
     )
     assert asking.ask() == "unanswered-service"

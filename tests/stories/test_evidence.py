@@ -24,11 +24,11 @@ FIRST, SECOND = es256("tickets-1"), ed25519("tickets-2")
 
 def believe(world: World, *keys: Signer, name: str = "tickets", issuer: str = ISSUER) -> None:
     raw = json.dumps({"keys": [one.members for one in keys or (FIRST,)]}).encode()
-    add_issuer(world.means, SPACE, name, issuer=issuer, audience="", keys=raw, actor=ANN, owns=True)
+    add_issuer(world.adapters, SPACE, name, issuer=issuer, audience="", keys=raw, actor=ANN, owns=True)
 
 
 def doubt(world: World, name: str = "tickets", *, owns: bool = True) -> None:
-    drop_issuer(world.means, SPACE, name, actor=ANN, owns=owns)
+    drop_issuer(world.adapters, SPACE, name, actor=ANN, owns=owns)
 
 
 def token(world: World, by: Signer = FIRST, **claims: Any) -> str:
@@ -50,7 +50,7 @@ def start(world: World, *tokens: str, evidence: tuple[str, ...] = ()) -> Task:
 
 
 def verdict(world: World, task: Task) -> Verdict:
-    ((_, found),) = look_again(world.means, SPACE, task.id)
+    ((_, found),) = look_again(world.adapters, SPACE, task.id)
     return found
 
 
@@ -65,7 +65,7 @@ def test_what_a_task_rests_on_is_recorded_as_its_text_and_read_back_as_it_was(wo
     assert kept is not None
     assert kept.evidence == task.evidence
     assert Ticket(system="jira", id="OPS-17") in kept.evidence
-    found = look_again(world.means, SPACE, task.id)
+    found = look_again(world.adapters, SPACE, task.id)
     assert [type(one) for _, one in found] == [Stated, Stated, Proven]
 
 
@@ -176,7 +176,9 @@ def test_an_issuer_that_is_removed_meanwhile_lets_no_task_start_on_its_word(worl
 def test_only_the_account_that_owns_the_data_says_whose_word_counts(world: World) -> None:
     raw = json.dumps(FIRST.members).encode()
     with pytest.raises(NotOwnerError):
-        add_issuer(world.means, SPACE, "tickets", issuer=ISSUER, audience="", keys=raw, actor=ANN, owns=False)
+        add_issuer(
+            world.adapters, SPACE, "tickets", issuer=ISSUER, audience="", keys=raw, actor=ANN, owns=False
+        )
     believe(world)
     with pytest.raises(NotOwnerError):
         doubt(world, owns=False)
@@ -211,7 +213,7 @@ def test_an_issuer_that_can_not_be_is_refused_and_leaves_nothing(
     good: dict[str, Any] = {"name": "tickets", "issuer": ISSUER, "audience": ""}
     given = {**good, "keys": json.dumps(FIRST.members).encode(), **changes}
     with pytest.raises(error):
-        add_issuer(world.means, SPACE, given.pop("name"), **given, actor=ANN, owns=True)
+        add_issuer(world.adapters, SPACE, given.pop("name"), **given, actor=ANN, owns=True)
     assert not world.events("issuer-added")
 
 

@@ -38,7 +38,7 @@ def _paused(world: World, task: Task) -> Answer:
 
 
 def _stopped(world: World, task: Task) -> Answer:
-    stop(world.means, "default", stopped=True, reason="drill", actor=ANN)
+    stop(world.adapters, "default", stopped=True, reason="drill", actor=ANN)
     return world.ask(task)
 
 
@@ -66,6 +66,6 @@ def test_recorded_fact_covered_is_what_the_decision_found(
     world = World(store=sqlite_store())
     answer = refuse(world, world.settle_in())
     assert code_of(answer) == code
-    found = explain(world.means, "default", id_of(answer))
+    found = explain(world.adapters, "default", id_of(answer))
     assert dict(found.action.facts).get("covered") == covered
     assert any(one.startswith("covered ") for one in found.facts) is (covered is not None)

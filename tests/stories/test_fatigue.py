@@ -40,7 +40,7 @@ def wide(held: Holding) -> Holding:
 
 
 def limit(there: Holding, **values: int) -> ApprovalLimits:
-    return set_limits(there.world.means, "default", actor=OWNER, owns=True, **values)
+    return set_limits(there.world.adapters, "default", actor=OWNER, owns=True, **values)
 
 
 def ask(there: Holding, amount: int = 10, **more: Any) -> tuple[str, str]:
@@ -50,7 +50,7 @@ def ask(there: Holding, amount: int = 10, **more: Any) -> tuple[str, str]:
 
 
 def show(there: Holding, action: str, who: str) -> None:
-    note_display(there.world.means, "default", there.approval(action).question.id, actor_of(who))
+    note_display(there.world.adapters, "default", there.approval(action).question.id, actor_of(who))
 
 
 def news(there: Holding, kind: str) -> list[dict[str, Any]]:
@@ -120,7 +120,7 @@ def test_only_the_first_display_to_each_person_counts_and_none_after_the_end(the
     assert there.world.events("approval-answered")[0]["taken"] // 1_000_000 == 240
     there.say(action, "carl", AnswerKind.DENY)
     show(there, action, "dora")
-    note_display(there.world.means, "default", "apr_none", actor_of("dora"))
+    note_display(there.world.adapters, "default", "apr_none", actor_of("dora"))
     assert len(there.world.events("approval-shown")) == 2
 
 
@@ -134,7 +134,7 @@ def test_a189_beyond_the_open_questions_of_a_task_it_pauses_instead_of_asking_on
     moved = there.world.decisions.take_paused()
     assert [one.task for one in moved] == [there.task.id]
     assert there.world.decisions.take_paused() == []
-    tell_paused(there.world.means, moved)
+    tell_paused(there.world.adapters, moved)
     assert [one["task"] for one in news(there, "taskbound-asks-too-much")] == [there.task.id]
 
 
@@ -175,7 +175,7 @@ def test_another_agent_of_the_namespace_is_not_kept_from_asking(here: Holding) -
 
 def test_only_the_account_that_owns_the_data_directory_says_how_much_is_asked(there: Holding) -> None:
     with pytest.raises(NotSelfError):
-        set_limits(there.world.means, "default", actor=ANN, owns=False, open=99)
+        set_limits(there.world.adapters, "default", actor=ANN, owns=False, open=99)
     with pytest.raises(BadLimitsError):
         limit(there, open=0)
     assert limit(there, hourly=7) == ApprovalLimits(namespace="default", open=20, hourly=7, speed=100)
@@ -195,7 +195,7 @@ def test_what_was_asked_shown_and_answered_is_counted_within_the_span(there: Hol
         there.world.clock.advance(seconds)
         there.say(action, "bob")
     there.say(actions[2], "carl", AnswerKind.DENY)
-    limits, agents, persons = measure(there.world.means, "default", 24)
+    limits, agents, persons = measure(there.world.adapters, "default", 24)
     assert limits == ApprovalLimits(namespace="default")
     assert [(one.agent, one.asked, one.busiest, one.states) for one in agents] == [
         ("coder", 3, 3, {"approved": 2, "denied": 1})
@@ -205,7 +205,7 @@ def test_what_was_asked_shown_and_answered_is_counted_within_the_span(there: Hol
         ("carl", 0, 0, 1, 0, 0),
     ]
     there.world.clock.advance(25 * 3600)
-    assert measure(there.world.means, "default", 24)[1:] == ((), ())
+    assert measure(there.world.adapters, "default", 24)[1:] == ((), ())
 
 
 def test_evidence_is_no_persons_answer_and_is_never_hasty() -> None:
@@ -213,6 +213,6 @@ def test_evidence_is_no_persons_answer_and_is_never_hasty() -> None:
     believe(here.world)
     _, action = ask(here)
     text = token(here, action)
-    give_evidence(here.world.means, "default", here.approval(action).question.id, text, ANN)
+    give_evidence(here.world.adapters, "default", here.approval(action).question.id, text, ANN)
     assert not news(here, "taskbound-hasty-answer")
-    assert measure(here.world.means, "default", 24)[2] == ()
+    assert measure(here.world.adapters, "default", 24)[2] == ()

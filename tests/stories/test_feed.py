@@ -15,7 +15,7 @@ from taskbound.adapters.store.sql import SqlStore
 from taskbound.core.audit import leaf_hash
 from taskbound.core.audit.events import TokenKeyRevoked
 from taskbound.core.clock import Instant
-from taskbound.core.revocation import About, Entry, KillSwitch, Thing, Turn
+from taskbound.core.revocation import About, Entry, FeedEvent, KillSwitch, Thing
 from taskbound.core.task import TaskEvent
 from taskbound.flows.audit.sequencing import Sequencer
 from taskbound.flows.revocation import Feed, FeedBehindError, FeedStaleError, OtherLogError, stop
@@ -53,12 +53,12 @@ def said(page: FeedPage) -> list[tuple[str, str, str]]:
 
 
 def place(world: World) -> None:
-    Sequencer(world.means, signer=None, origin="log").extend()  # type: ignore[arg-type]  # it signs nothing here
+    Sequencer(world.adapters, signer=None, origin="log").extend()  # type: ignore[arg-type]  # it signs nothing here
 
 
 @pytest.fixture
 def feed(world: World) -> Feed:
-    made = Feed(world.means)
+    made = Feed(world.adapters)
     world.settle_in()
     made.look()
     return made
@@ -66,7 +66,7 @@ def feed(world: World) -> Feed:
 
 def test_a_feed_that_has_not_looked_says_nothing(world: World) -> None:
     with pytest.raises(FeedStaleError):
-        begin(Feed(world.means))
+        begin(Feed(world.adapters))
 
 
 @pytest.mark.parametrize("placed", [True, False])
@@ -117,7 +117,7 @@ def test_a_daemon_that_starts_knows_what_ended_before_and_is_as_one_that_was_the
     for one in tasks[2:]:
         end(world, one)
     feed.look()
-    other = Feed(world.means)
+    other = Feed(world.adapters)
     other.look()
     old, new = begin(feed), begin(other)
     assert (new.entries, new.through, new.mark) == (old.entries, old.through, old.mark)
@@ -126,9 +126,9 @@ def test_a_daemon_that_starts_knows_what_ended_before_and_is_as_one_that_was_the
 
 def test_entries_of_another_namespace_are_not_told_and_those_of_keys_are(world: World, feed: Feed) -> None:
     end(world, world.start())
-    stop(world.means, "acme", stopped=True, reason="enough", actor=ANN)
+    stop(world.adapters, "acme", stopped=True, reason="enough", actor=ANN)
     lost = TokenKeyRevoked(key="kid_1", before="current", why="lost", by="ann", proof="p")
-    world.store.write(lambda tx: tx.audit.append("default", world.means.writer, [lost], world.clock.now()))
+    world.store.write(lambda tx: tx.audit.append("default", world.adapters.writer, [lost], world.clock.now()))
     feed.look()
     assert said(begin(feed, "acme")) == [("namespace", "", "stopped"), ("key", "kid_1", "over")]
     assert ("namespace", "", "stopped") not in said(begin(feed))
@@ -139,8 +139,8 @@ def test_what_a_reader_asks_costs_the_same_however_much_ends_in_other_namespaces
     world = World(store=sqlite_store())
     thing = Thing(namespace="default", about=About.TOKEN, id="tok")
     at = world.clock.now()
-    ends = [Entry(place=one, at=at, thing=thing, turn=Turn.OVER) for one in range(50_000)]
-    key = Entry(place=50_000, at=at, thing=Thing(namespace="", about=About.KEY, id="k"), turn=Turn.OVER)
+    ends = [Entry(place=one, at=at, thing=thing, turn=FeedEvent.OVER) for one in range(50_000)]
+    key = Entry(place=50_000, at=at, thing=Thing(namespace="", about=About.KEY, id="k"), turn=FeedEvent.OVER)
     world.store.write(lambda tx: tx.revocation.put_entries([*ends, key]))
     feed = feed_of(world)
     begin(feed, "acme")
@@ -193,7 +193,7 @@ def test_f24_a_feed_whose_store_was_restored_begins_anew_and_tells_its_readers(
     world.settle_in()
     place(world)
     there = Restored(world.store)
-    feed = Feed(replace(world.means, store=there))  # type: ignore[arg-type]  # it only reads
+    feed = Feed(replace(world.adapters, store=there))  # type: ignore[arg-type]  # it only reads
     feed.look()
     before = begin(feed)
     copy = World(store=SqlStore(tmp_path / "yesterday.db"), clock=world.clock)
@@ -239,7 +239,7 @@ def test_f24_a_mark_that_was_read_from_the_store_of_before_says_nothing_of_this_
         end(copy, copy.start())
     place(copy)
     there = Replaced(world.store, copy.store)
-    feed = there.feed = Feed(replace(world.means, store=there))  # type: ignore[arg-type]  # it only reads
+    feed = there.feed = Feed(replace(world.adapters, store=there))  # type: ignore[arg-type]  # it only reads
     feed.look()
     heard = begin(feed)
     world.start()
@@ -259,7 +259,7 @@ def test_a_place_that_was_told_long_ago_is_gone_on_from_by_the_tree(
     monkeypatch.setattr("taskbound.flows.revocation._MARKS", 4)
     end(world, world.start())
     place(world)
-    later = Feed(world.means)
+    later = Feed(world.adapters)
     later.look()
     assert later.at_hand("default", old.through, old.mark, 10) is None
     page = later.page("default", old.through, old.mark, 10)
@@ -273,7 +273,7 @@ def test_what_was_seen_to_come_is_told_by_pages_before_it_has_its_place(
 ) -> None:
     monkeypatch.setattr("taskbound.flows.revocation._MARKS", 1)
     place(world)
-    later = Feed(world.means)
+    later = Feed(world.adapters)
     later.look()
     for _ in range(3):
         end(world, world.start())
@@ -287,7 +287,7 @@ def test_what_was_seen_to_come_is_told_by_pages_before_it_has_its_place(
 
 def feed_of(world: World) -> Feed:
     """One that begins now."""
-    made = Feed(world.means)
+    made = Feed(world.adapters)
     made.look()
     return made
 
@@ -297,7 +297,7 @@ def test_f24_a_mark_that_is_not_in_the_tree_yet_is_no_other_one(
 ) -> None:
     monkeypatch.setattr("taskbound.flows.revocation._MARKS", 1)
     place(world)
-    later = Feed(world.means)
+    later = Feed(world.adapters)
     later.look()
     world.start()
     later.look()
@@ -330,7 +330,7 @@ def test_f24_a_place_beyond_what_was_seen_is_none_of_this_log_after_a_look_that_
 
 
 def test_what_was_ahead_of_one_daemon_is_gone_on_from_once_it_has_looked(world: World, feed: Feed) -> None:
-    other = Feed(world.means)
+    other = Feed(world.adapters)
     other.look()
     end(world, world.start())
     feed.look()
@@ -359,10 +359,10 @@ def test_of_many_readers_that_begin_one_reads_the_store_and_none_where_the_feed_
     for _ in range(5):
         end(world, world.start())
     live, later = Counting(world.store), Counting(world.store)
-    seen = Feed(replace(world.means, store=live))  # type: ignore[arg-type]  # it only reads
+    seen = Feed(replace(world.adapters, store=live))  # type: ignore[arg-type]  # it only reads
     seen.look()
     place(world)
-    begun = Feed(replace(world.means, store=later))  # type: ignore[arg-type]  # it only reads
+    begun = Feed(replace(world.adapters, store=later))  # type: ignore[arg-type]  # it only reads
     begun.look()
     assert pages(seen) == pages(begun)
     assert (live.reads, later.reads) == (1, 1 + 2)
@@ -395,7 +395,7 @@ def test_who_waits_for_a_store_that_hangs_keeps_nobody_from_what_is_in_memory(wo
                 assert let.wait(30)
             return world.store.read()
 
-    feed = Feed(replace(world.means, store=Hanging()))  # type: ignore[arg-type]  # it only reads
+    feed = Feed(replace(world.adapters, store=Hanging()))  # type: ignore[arg-type]  # it only reads
     feed.look()
     page, reached = begin(feed), threading.Event()
     hangs.set()
@@ -450,7 +450,7 @@ def test_a_transaction_that_has_not_ended_holds_up_what_follows_and_makes_it_sta
     shared, beside = PostgresStore(server.url(name)), PostgresStore(server.url(name))
     world = World(store=shared)
     world.settle_in()
-    feed, task = Feed(world.means), world.start()
+    feed, task = Feed(world.adapters), world.start()
     feed.look()
     before, reached, let = begin(feed), threading.Event(), threading.Event()
 

@@ -60,7 +60,7 @@ def test_f18_what_a_daemon_records_whose_clock_is_far_behind_is_told(world: Worl
     before = begin(feed)
     lost = TokenKeyRevoked(key="kid_1", before="current", why="lost", by="ann", proof="p")
     late = Instant(world.clock.now() - minutes(20))
-    world.store.write(lambda tx: tx.audit.append("default", world.means.writer, [lost], late))
+    world.store.write(lambda tx: tx.audit.append("default", world.adapters.writer, [lost], late))
     feed.look()
     assert said(feed.page("default", before.through, before.mark, 1000)) == [("key", "kid_1", "over")]
 

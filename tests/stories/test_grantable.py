@@ -49,8 +49,8 @@ def pays(most: float, *to: str, uses: int | None = None) -> dict[str, Any]:
 def settle(world: World) -> Task:
     """Ann, who may grant anything, and bob and eve, of whom nothing is said."""
     task = world.settle_in()
-    register_person(world.means, "default", "bob", uid=1001, actor=ANN)
-    register_person(world.means, "default", "eve", uid=1002, actor=ANN)
+    register_person(world.adapters, "default", "bob", uid=1001, actor=ANN)
+    register_person(world.adapters, "default", "eve", uid=1002, actor=ANN)
     return task
 
 
@@ -63,7 +63,7 @@ def say(
     owns: bool = False,
 ) -> Person:
     said = scope_of(grantable) if isinstance(grantable, dict) else grantable
-    return set_person_grantable(world.means, "default", name, said, actor=actor, owns=owns)
+    return set_person_grantable(world.adapters, "default", name, said, actor=actor, owns=owns)
 
 
 def start(world: World, scope: dict[str, Any], actor: Actor = BOB, **more: Any) -> Task:
@@ -72,7 +72,7 @@ def start(world: World, scope: dict[str, Any], actor: Actor = BOB, **more: Any) 
 
 
 def payers(world: World, grantable: dict[str, Any], *members: str) -> Groups:
-    groups = Groups(world.means)
+    groups = Groups(world.adapters)
     groups.add("default", "payers", ANN, owns=True)
     groups.set_grantable("default", "payers", scope_of(grantable), actor=ANN, owns=False)
     for one in members:
@@ -114,7 +114,7 @@ def test_the_first_person_may_grant_what_the_ceiling_permits_and_every_other_one
 
 def test_the_account_that_owns_the_data_directory_may_grant_also_when_it_comes_second(world: World) -> None:
     settle(world)
-    register_person(world.means, "default", "root", uid=7, actor=ANN, owner_uid=7)
+    register_person(world.adapters, "default", "root", uid=7, actor=ANN, owner_uid=7)
     start(world, CEILING, Actor(name="root", proof="peer-uid:7 (unproven)"))
 
 
@@ -309,14 +309,14 @@ def test_nobody_but_the_owner_of_the_data_makes_a_group(world: World) -> None:
     settle(world)
     for actor in (ANN, BOB):
         with pytest.raises(NotSelfError, match="only the account that owns the data directory"):
-            Groups(world.means).add("default", "finance", actor, owns=False)
+            Groups(world.adapters).add("default", "finance", actor, owns=False)
     assert world.events("group-changed") == []
 
 
 def test_who_has_left_is_taken_into_no_group(world: World) -> None:
     settle(world)
     groups = payers(world, pays(50))
-    people = People(world.means, world.views)
+    people = People(world.adapters, world.views)
     people.leave("default", "bob", BOB, owns=False, reason="")
     with pytest.raises(UnknownIdentityError, match="no person is named `bob`"):
         groups.set_member("default", "payers", "bob", member=True, actor=ANN, owns=True)
@@ -346,7 +346,7 @@ def test_what_can_not_be_said_of_a_person_or_a_group_is_refused(world: World) ->
 
 def test_groups_are_few_and_those_of_one_person_fewer(world: World) -> None:
     settle(world)
-    groups = Groups(world.means)
+    groups = Groups(world.adapters)
     for number in range(256):
         groups.add("default", f"g{number}", ANN, owns=True)
     with pytest.raises(TooManyGroupsError):
@@ -365,7 +365,7 @@ def test_a_refusal_says_that_its_requester_could_grant_what_was_missing(world: W
     action, refusal = refused(world, task, {"to": "bob", "amount": 50})
     assert [one.code for one in refusal.reasons] == ["above-max", "grantable"]
     assert refusal.instead == "stay within that, or ask `bob` for a task that covers it"
-    assert explain(world.means, "default", action).could_grant == "yes: `bob` may grant it"
+    assert explain(world.adapters, "default", action).could_grant == "yes: `bob` may grant it"
     assert kept(world, action).reasons[1][0] == "grantable"
     assert world.events("action-decided")[-1]["reasons"] == ["outside-scope", "above-max", "grantable"]
 
@@ -377,9 +377,9 @@ def test_a_refusal_says_that_its_requester_could_not_grant_what_was_missing(worl
     action, refusal = refused(world, task, {"to": "bob", "amount": 51})
     assert [one.code for one in refusal.reasons] == ["above-max", "not-grantable"]
     assert refusal.instead == "stay within that; `bob` may not grant it"
-    assert explain(world.means, "default", action).could_grant == "no: `bob` may not grant it"
+    assert explain(world.adapters, "default", action).could_grant == "no: `bob` may not grant it"
     say(world, "bob", pays(51))
-    assert explain(world.means, "default", action).could_grant == "yes: `bob` may grant it"
+    assert explain(world.adapters, "default", action).could_grant == "yes: `bob` may grant it"
 
 
 def test_a_refusal_says_that_nobody_could_grant_what_the_ceiling_leaves_out(world: World) -> None:
@@ -394,7 +394,7 @@ def test_a_refusal_says_that_nobody_could_grant_what_the_ceiling_leaves_out(worl
 
 def test_what_was_permitted_is_explained_without_a_word_on_granting(world: World) -> None:
     task = settle(world)
-    assert explain(world.means, "default", id_of(world.ask(task))).could_grant == ""
+    assert explain(world.adapters, "default", id_of(world.ask(task))).could_grant == ""
 
 
 def test_a_task_to_learn_from_is_called_so_wherever_it_is(world: World) -> None:

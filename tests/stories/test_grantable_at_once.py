@@ -25,9 +25,9 @@ class Two:
     def __init__(self, url: str) -> None:
         self.first = World(store=PostgresStore(url))
         self.second = World(store=PostgresStore(url), chance=self.first.chance)
-        register_person(self.first.means, "default", "ann", uid=1000, actor=ANN)
-        register_person(self.first.means, "default", "bob", uid=1001, actor=ANN)
-        Groups(self.first.means).add("default", "payers", ANN, owns=True)
+        register_person(self.first.adapters, "default", "ann", uid=1000, actor=ANN)
+        register_person(self.first.adapters, "default", "bob", uid=1001, actor=ANN)
+        Groups(self.first.adapters).add("default", "payers", ANN, owns=True)
 
     def close(self) -> None:
         self.first.store.close()
@@ -49,11 +49,11 @@ def pays(most: int) -> dict[str, Any]:
 
 
 def say_person(world: World, most: int) -> None:
-    set_person_grantable(world.means, "default", "bob", scope_of(pays(most)), actor=ANN, owns=True)
+    set_person_grantable(world.adapters, "default", "bob", scope_of(pays(most)), actor=ANN, owns=True)
 
 
 def say_group(world: World, most: int) -> None:
-    Groups(world.means).set_grantable("default", "payers", scope_of(pays(most)), actor=ANN, owns=True)
+    Groups(world.adapters).set_grantable("default", "payers", scope_of(pays(most)), actor=ANN, owns=True)
 
 
 def stop_after_locking(world: World, barrier: threading.Barrier) -> None:

@@ -9,7 +9,7 @@ from taskbound.core.identity import PeerProof
 from taskbound.core.identity.proof import Principal, PrincipalKind
 from taskbound.core.policy.operation import OperationForbiddenError
 from taskbound.core.policy.operations import OPERATIONS
-from taskbound.flows.policy.operations import Asked, Basis, HeldStore, authorized, hold
+from taskbound.flows.policy.operations import AuthorizationBasis, HeldStore, OperationCall, authorized, hold
 from taskbound.wire.task import EndTask
 from tests.stories.test_bundles import activate, propose, put_in_force
 from tests.world import World
@@ -21,15 +21,15 @@ NO_END = '@id("house:no") forbid (principal, action == Taskbound::Action::"task:
 OTHER = '@id("house:other") forbid (principal, action == Taskbound::Action::"task:start", resource);'
 
 
-def basis(world: World, said: list[Any]) -> Basis:
+def basis(world: World, said: list[Any]) -> AuthorizationBasis:
     ann = Principal(
         kind=PrincipalKind.PERSON,
         namespace="default",
         name="ann",
         proof=PeerProof(uid=1000, pid=1, started=1),
     )
-    asked = Asked(principal=ann, operation=OPERATIONS["task:end"], message=EndTask(task="tsk_1"))
-    return authorized(world.means, asked, lambda verdict, _: said.append(verdict))
+    asked = OperationCall(principal=ann, operation=OPERATIONS["task:end"], message=EndTask(task="tsk_1"))
+    return authorized(world.adapters, asked, lambda verdict, _: said.append(verdict))
 
 
 def test_i27_nothing_is_written_by_an_operation_that_the_rules_of_that_moment_refuse(world: World) -> None:

@@ -41,31 +41,31 @@ def register(
 
 
 def test_the_owner_of_the_data_directory_speaks_for_a_namespace_until_it_has_a_person(world: World) -> None:
-    assert require_person(world.means, "default", peer(5), owner_uid=5).name == "uid:5"
+    assert require_person(world.adapters, "default", peer(5), owner_uid=5).name == "uid:5"
     with pytest.raises(UnprovenError):
-        require_person(world.means, "default", peer(6), owner_uid=5)
-    register_person(world.means, "default", "ann", uid=1000, actor=ANN)
-    assert require_person(world.means, "default", peer(1000), owner_uid=5).name == "ann"
+        require_person(world.adapters, "default", peer(6), owner_uid=5)
+    register_person(world.adapters, "default", "ann", uid=1000, actor=ANN)
+    assert require_person(world.adapters, "default", peer(1000), owner_uid=5).name == "ann"
     with pytest.raises(UnprovenError):
-        require_person(world.means, "default", peer(5), owner_uid=5)
+        require_person(world.adapters, "default", peer(5), owner_uid=5)
 
 
 def test_a_person_is_of_one_namespace(world: World) -> None:
-    register_person(world.means, "default", "ann", uid=1000, actor=ANN)
+    register_person(world.adapters, "default", "ann", uid=1000, actor=ANN)
     with pytest.raises(UnprovenError):
-        require_person(world.means, "other", peer(1000), owner_uid=5)
+        require_person(world.adapters, "other", peer(1000), owner_uid=5)
 
 
 def test_one_account_is_one_person_and_one_name_too(world: World) -> None:
-    register_person(world.means, "default", "ann", uid=1000, actor=ANN)
+    register_person(world.adapters, "default", "ann", uid=1000, actor=ANN)
     with pytest.raises(IdentityExistsError):
-        register_person(world.means, "default", "anna", uid=1000, actor=ANN)
+        register_person(world.adapters, "default", "anna", uid=1000, actor=ANN)
     with pytest.raises(IdentityExistsError):
-        register_person(world.means, "default", "ann", uid=1001, actor=ANN)
+        register_person(world.adapters, "default", "ann", uid=1001, actor=ANN)
 
 
 def test_law_9_an_agent_is_not_active_before_its_monitor_has_answered(world: World) -> None:
-    register_person(world.means, "default", "ann", uid=1000, actor=ANN)
+    register_person(world.adapters, "default", "ann", uid=1000, actor=ANN)
     register(world)
     with pytest.raises(InactiveAgentError, match="monitor"):
         world.agents.activate("default", "coder", ANN)
@@ -82,7 +82,7 @@ def test_law_9_an_agent_is_not_active_before_its_monitor_has_answered(world: Wor
 
 
 def test_the_code_stands_nowhere_but_in_the_monitors_message(world: World) -> None:
-    register_person(world.means, "default", "ann", uid=1000, actor=ANN)
+    register_person(world.adapters, "default", "ann", uid=1000, actor=ANN)
     register(world)
     world.agents.test_monitor("default", "coder", ANN)
     code = world.monitor.messages[-1]["code"]
@@ -94,7 +94,7 @@ def test_the_code_stands_nowhere_but_in_the_monitors_message(world: World) -> No
 
 
 def test_a_monitor_that_takes_nothing_is_not_asked_to_be_acknowledged(world: World) -> None:
-    register_person(world.means, "default", "ann", uid=1000, actor=ANN)
+    register_person(world.adapters, "default", "ann", uid=1000, actor=ANN)
     register(world)
     world.monitor.broken = True
     with pytest.raises(MonitorUnreachableError):
@@ -104,7 +104,7 @@ def test_a_monitor_that_takes_nothing_is_not_asked_to_be_acknowledged(world: Wor
 def test_an_agent_is_registered_once_with_known_people_and_a_monitor_that_can_be(world: World) -> None:
     with pytest.raises(UnknownIdentityError):
         register(world)
-    register_person(world.means, "default", "ann", uid=1000, actor=ANN)
+    register_person(world.adapters, "default", "ann", uid=1000, actor=ANN)
     with pytest.raises(BadMonitorError):
         register(world, monitor="mailto:x")
     with pytest.raises(CeilingLimitError):

@@ -43,7 +43,7 @@ class Closed:
 @pytest.fixture
 def world(store: Store) -> World:
     made = World(store=store)
-    register_person(made.means, SPACE, "ann", uid=1000, actor=ANN)
+    register_person(made.adapters, SPACE, "ann", uid=1000, actor=ANN)
     made.add_agent("coder")
     made.add_agent("other")
     return made
@@ -53,7 +53,7 @@ def add(world: World, name: str = "github", *, owns: bool = True, **more: Any) -
     keys = json.dumps({"keys": [KEY.members]}).encode()
     plain: dict[str, Any] = {"issuer": GITHUB, "audience": "", "use": "workloads", "keys": keys}
     issuer = parse_identity_issuer(SPACE, name, **plain | more)
-    add_identity_issuer(world.means, issuer, actor=ANN, owns=owns)
+    add_identity_issuer(world.adapters, issuer, actor=ANN, owns=owns)
 
 
 def select(world: World, agent: str, issuer: str, subject: str = "", **claims: str) -> str:
@@ -65,15 +65,15 @@ def select(world: World, agent: str, issuer: str, subject: str = "", **claims: s
         subjects=[subject] if subject else [],
         claims=[(f"/{name.replace('__', '/')}", text) for name, text in claims.items()],
     )
-    return add_selector(world.means, selector, actor=ANN, owns=False)
+    return add_selector(world.adapters, selector, actor=ANN, owns=False)
 
 
 def prove(world: World, **claims: Any) -> str:
     now = world.clock.now() // 1_000_000
     said = {"iss": GITHUB, "aud": "urn:taskbound:default", "iat": now, "exp": now + 600, "jti": ..., **claims}
-    verifier = OidcVerifier(world.store, IssuerKeys(Closed()), world.means.tokens)
+    verifier = OidcVerifier(world.store, IssuerKeys(Closed()), world.adapters.tokens)
     shown = Credential(kind=WorkloadKind.OIDC, raw=KEY.token("JWT", **said).encode())
-    return Proofs(world.means, {WorkloadKind.OIDC: verifier}).prove(SPACE, shown).name
+    return Proofs(world.adapters, {WorkloadKind.OIDC: verifier}).prove(SPACE, shown).name
 
 
 def test_who_owns_the_data_directory_says_whose_word_proves_and_takes_it_back(world: World) -> None:
@@ -84,11 +84,11 @@ def test_who_owns_the_data_directory_says_whose_word_proves_and_takes_it_back(wo
     assert (made["name"], made["issuer"], made["use"], made["by"]) == ("github", GITHUB, "workloads", "ann")
     assert made["keys"] == [KEY.jwk.thumbprint]
     with pytest.raises(NotOwnerError):
-        drop_identity_issuer(world.means, SPACE, "github", actor=ANN, owns=False)
-    drop_identity_issuer(world.means, SPACE, "github", actor=ANN, owns=True)
+        drop_identity_issuer(world.adapters, SPACE, "github", actor=ANN, owns=False)
+    drop_identity_issuer(world.adapters, SPACE, "github", actor=ANN, owns=True)
     assert [one["name"] for one in world.events("identity-issuer-removed")] == ["github"]
     with pytest.raises(UnknownIdentityIssuerError):
-        drop_identity_issuer(world.means, SPACE, "github", actor=ANN, owns=True)
+        drop_identity_issuer(world.adapters, SPACE, "github", actor=ANN, owns=True)
 
 
 def test_two_issuers_share_no_name_and_for_one_use_not_what_they_write(world: World) -> None:
@@ -134,9 +134,9 @@ def test_a_selector_names_an_issuer_that_there_is_and_holds_it_there(world: Worl
     add(world)
     name = select(world, "coder", "github", "a")
     with pytest.raises(IssuerInUseError):
-        drop_identity_issuer(world.means, SPACE, "github", actor=ANN, owns=True)
-    drop_selector(world.means, SPACE, "coder", name, actor=ANN, owns=False)
-    drop_identity_issuer(world.means, SPACE, "github", actor=ANN, owns=True)
+        drop_identity_issuer(world.adapters, SPACE, "github", actor=ANN, owns=True)
+    drop_selector(world.adapters, SPACE, "coder", name, actor=ANN, owns=False)
+    drop_identity_issuer(world.adapters, SPACE, "github", actor=ANN, owns=True)
 
 
 def test_a_job_of_github_actions_is_the_agent_of_its_repository_branch_and_workflow(world: World) -> None:

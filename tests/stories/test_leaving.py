@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 def people(world: World) -> People:
-    return People(world.means, world.views)
+    return People(world.adapters, world.views)
 
 
 def agent_of(world: World, name: str = "coder") -> Agent:
@@ -236,36 +236,42 @@ def test_who_answers_for_an_agent_is_said_by_its_owner_and_by_the_owner_of_the_d
 
 def test_linking_joins_all_who_were_linked_until_they_are_parted(world: World) -> None:
     settle(world)
-    register_person(world.means, "default", "dora", uid=1003, actor=ANN)
+    register_person(world.adapters, "default", "dora", uid=1003, actor=ANN)
     link = link_persons
-    assert link(world.means, "default", "ann", "bob", linked=True, actor=OWNER, owns=True) == ("ann", "bob")
-    assert link(world.means, "default", "eve", "dora", linked=True, actor=OWNER, owns=True) == ("dora", "eve")
-    joined = link(world.means, "default", "bob", "eve", linked=True, actor=OWNER, owns=True)
+    assert link(world.adapters, "default", "ann", "bob", linked=True, actor=OWNER, owns=True) == (
+        "ann",
+        "bob",
+    )
+    assert link(world.adapters, "default", "eve", "dora", linked=True, actor=OWNER, owns=True) == (
+        "dora",
+        "eve",
+    )
+    joined = link(world.adapters, "default", "bob", "eve", linked=True, actor=OWNER, owns=True)
     assert joined == ("ann", "bob", "dora", "eve")
     assert len(humans(joined, persons(world))) == 1
-    link(world.means, "default", "bob", "eve", linked=False, actor=OWNER, owns=True)
+    link(world.adapters, "default", "bob", "eve", linked=False, actor=OWNER, owns=True)
     assert len(humans(joined, persons(world))) == 2
-    assert link(world.means, "default", "bob", "eve", linked=False, actor=OWNER, owns=True) == ()
+    assert link(world.adapters, "default", "bob", "eve", linked=False, actor=OWNER, owns=True) == ()
     with pytest.raises(UnknownIdentityError):
-        link(world.means, "default", "bob", "zed", linked=True, actor=OWNER, owns=True)
+        link(world.adapters, "default", "bob", "zed", linked=True, actor=OWNER, owns=True)
 
 
 @pytest.mark.parametrize("linked", [True, False])
 def test_nobody_but_the_owner_of_the_data_says_who_is_one_human(world: World, *, linked: bool) -> None:
     settle(world)
     if not linked:
-        link_persons(world.means, "default", "ann", "bob", linked=True, actor=OWNER, owns=True)
+        link_persons(world.adapters, "default", "ann", "bob", linked=True, actor=OWNER, owns=True)
     before = persons(world)
     for actor in (ANN, BOB, actor_of("eve")):
         with pytest.raises(NotSelfError, match="only the account that owns the data directory"):
-            link_persons(world.means, "default", "ann", "bob", linked=linked, actor=actor, owns=False)
+            link_persons(world.adapters, "default", "ann", "bob", linked=linked, actor=actor, owns=False)
     assert persons(world) == before
 
 
 def test_who_was_parted_is_not_joined_by_an_old_name(world: World) -> None:
     settle(world)
-    register_person(world.means, "default", "dora", uid=1003, actor=ANN)
-    link_persons(world.means, "default", "ann", "bob", linked=True, actor=OWNER, owns=True)
-    link_persons(world.means, "default", "bob", "ann", linked=False, actor=OWNER, owns=True)
-    link_persons(world.means, "default", "dora", "bob", linked=True, actor=OWNER, owns=True)
+    register_person(world.adapters, "default", "dora", uid=1003, actor=ANN)
+    link_persons(world.adapters, "default", "ann", "bob", linked=True, actor=OWNER, owns=True)
+    link_persons(world.adapters, "default", "bob", "ann", linked=False, actor=OWNER, owns=True)
+    link_persons(world.adapters, "default", "dora", "bob", linked=True, actor=OWNER, owns=True)
     assert len(humans(("ann", "bob", "dora"), persons(world))) == 2

@@ -21,13 +21,13 @@ def test_people_who_leave_at_once_through_two_daemons_are_all_gone(server: Serve
     first = World(store=PostgresStore(server.url(name)))
     worlds = [first, World(store=PostgresStore(server.url(name)), chance=first.chance)]
     for uid, one in enumerate(NAMES, start=1001):
-        register_person(worlds[0].means, "default", one, uid=uid, actor=ANN)
+        register_person(worlds[0].adapters, "default", one, uid=uid, actor=ANN)
     barrier = threading.Barrier(2)
 
     def leave(world: World, names: tuple[str, ...]) -> None:
         for one in names:
             barrier.wait(timeout=30)
-            People(world.means, world.views).leave("default", one, OWNER, owns=True, reason="")
+            People(world.adapters, world.views).leave("default", one, OWNER, owns=True, reason="")
 
     threads = [
         threading.Thread(target=leave, args=(worlds[0], NAMES[:2])),

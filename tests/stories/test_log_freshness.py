@@ -93,8 +93,8 @@ def test_signer_that_vouches_for_less_than_the_store_holds_confirms_nothing_at_t
 def test_daemon_that_never_compared_its_log_refuses_and_takes_nothing(world: World) -> None:
     task = world.settle_in()
     before = world.left(task)
-    world.means = replace(world.means, freshness=LogFreshness(lambda: world.elapsed))
-    world.decisions = Decisions(world.means, world.views)
+    world.adapters = replace(world.adapters, freshness=LogFreshness(lambda: world.elapsed))
+    world.decisions = Decisions(world.adapters, world.views)
     assert code_of(world.ask(task)) == "log-unconfirmed"
     assert world.left(task) == before
 
@@ -119,8 +119,8 @@ def test_stale_confirmation_refuses_with_one_record_until_the_signer_confirms(
     assert world.left(task) == left
     (record,) = world.records()[len(records) :]
     assert (record["event"]["kind"], record["event"]["code"]) == ("action-undecided", "log-unconfirmed")
-    world.means.freshness.mark(len(world.records()))
-    world.means.freshness.confirm(len(world.records()))
+    world.adapters.freshness.mark(len(world.records()))
+    world.adapters.freshness.confirm(len(world.records()))
     assert CALLS[call](world, task) != "log-unconfirmed"
 
 
@@ -141,4 +141,4 @@ def test_outcomes_ends_and_the_kill_switch_commit_while_decisions_are_refused(wo
     assert isinstance(world.tell(told), Release)
     world.tasks.end("default", task.id, TaskEvent.CANCEL, ANN, reason="enough")
     assert isinstance(world.tell(late), Withhold)
-    assert stop(world.means, "default", stopped=True, reason="enough", actor=ANN).stopped
+    assert stop(world.adapters, "default", stopped=True, reason="enough", actor=ANN).stopped

@@ -11,7 +11,7 @@ from taskbound.adapters.policy.cedar import base_bundle
 from taskbound.core.approval import NarrowedRefusedError
 from taskbound.core.decision import Settled
 from taskbound.core.decision.settle import LOOK_LIFE
-from taskbound.flows.approval.look import Unseen, look_far
+from taskbound.flows.approval.look import NeedsProbe, probe_remote
 from taskbound.flows.tool import Declaration
 from tests.peers.holding import Holding
 from tests.sqlite import sqlite_store
@@ -108,25 +108,27 @@ def test_a_call_that_was_not_looked_at_is_given_back_undecided_and_leaves_nothin
     before = here.world.records()
     call = here.call()
     (given,) = here.world.decisions.decide([call])
-    assert isinstance(given, Unseen)
+    assert isinstance(given, NeedsProbe)
     assert [one.value for one in given.looks] == ["INV-7"]
     assert here.world.records() == before
-    (asked,) = here.world.decisions.decide([replace(call, sight=look_far(here.world.means, given.looks))])
+    (asked,) = here.world.decisions.decide(
+        [replace(call, sight=probe_remote(here.world.adapters, given.looks))]
+    )
     assert code_of(asked) == "hold"
 
 
 def test_what_was_seen_is_of_these_looks_and_is_worth_some_seconds(here: Ledger) -> None:
     call = here.call()
     (given,) = here.world.decisions.decide([call])
-    assert isinstance(given, Unseen)
-    sight = look_far(here.world.means, given.looks)
+    assert isinstance(given, NeedsProbe)
+    sight = probe_remote(here.world.adapters, given.looks)
     other = replace(sight, looks=(replace(sight.looks[0], value="INV-8"),))
     decide = here.world.decisions.decide
-    assert isinstance(decide([replace(call, sight=other)])[0], Unseen), "it is of another row"
+    assert isinstance(decide([replace(call, sight=other)])[0], NeedsProbe), "it is of another row"
     here.world.clock.advance(LOOK_LIFE / 1_000_000 - 1)
     assert code_of(decide([replace(call, sight=sight)])[0]) == "hold"
     here.world.clock.advance(1)
-    assert isinstance(decide([replace(here.call(), sight=sight)])[0], Unseen), "it is old"
+    assert isinstance(decide([replace(here.call(), sight=sight)])[0], NeedsProbe), "it is old"
 
 
 def test_an_approval_is_not_used_for_what_was_seen_before_it_waited(here: Ledger) -> None:
@@ -134,11 +136,11 @@ def test_an_approval_is_not_used_for_what_was_seen_before_it_waited(here: Ledger
     here.say(action, "bob")
     call = here.call()
     (given,) = here.world.decisions.decide([call])
-    assert isinstance(given, Unseen)
-    sight = look_far(here.world.means, given.looks)
+    assert isinstance(given, NeedsProbe)
+    sight = probe_remote(here.world.adapters, given.looks)
     here.world.meanwhile(lambda: here.world.clock.advance(6))
     (answer,) = here.world.decisions.decide([replace(call, sight=sight)])
-    assert isinstance(answer, Unseen)
+    assert isinstance(answer, NeedsProbe)
     assert here.state(action) == ("held", "approved")
 
 

@@ -56,7 +56,7 @@ def refused(there: Minting, row: Credential, **more: Any) -> str:
 def test_what_was_permitted_is_minted_as_it_was_asked_for(there: Minting) -> None:
     row = there.leased()
     found = there.mintable(row)
-    with there.means.store.read() as seen:
+    with there.adapters.store.read() as seen:
         mark = seen.targets.mark()
     assert (found.order.name, found.order.ends) == (name_of(mark, row.id), end_in_target(row.ends))
     assert found.order.context == {"tenant": "red"}
@@ -124,14 +124,14 @@ def write(there: Minting, event: Any, namespace: str = SPACE) -> int:
     """The number of a record that somebody writes who has the store."""
 
     def work(tx: Transaction) -> int:
-        tx.audit.append(namespace, there.means.writer, [event], there.means.clock.now())
+        tx.audit.append(namespace, there.adapters.writer, [event], there.adapters.clock.now())
         return tx.audit.last_number()
 
-    return there.means.store.write(work)
+    return there.adapters.store.write(work)
 
 
 def _event_of(there: Minting, row: Credential) -> Any:
-    with there.means.store.read() as seen:
+    with there.adapters.store.read() as seen:
         kept = seen.audit.numbered(row.record)
     assert kept is not None
     return parse_record(kept.body).event
@@ -158,13 +158,13 @@ def longer(row: Credential, much: float) -> dict[str, Any]:
 
 
 def test_it_ends_with_what_was_asked_for_its_kind_and_its_task(here: Minting) -> None:
-    far = Instant(here.means.clock.now() + seconds(86_400))
+    far = Instant(here.adapters.clock.now() + seconds(86_400))
     forged: dict[str, Any] = {"row": {"ends": far}, "record": {"ends": far}}
     assert refused(here, here.leased(**forged)) == ALTERED
     assert refused(here, here.leased("clerk", {}, **forged)) == ALTERED
     assert refused(here, here.leased("clerk", {"seconds": 31}, **forged)) == ALTERED
     for kind, asked, much in (("clerk", {"seconds": 31}, 31), ("reader", ASKED, 600)):
-        ends = Instant(here.means.clock.now() + seconds(much))
+        ends = Instant(here.adapters.clock.now() + seconds(much))
         assert refused(here, here.leased(kind, asked, row={"ends": ends}, record={"ends": ends})) == ALTERED
     here.task = here.world.start(seconds=60)
     assert refused(here, here.leased()) == ALTERED
@@ -179,7 +179,7 @@ def test_what_is_over_is_not_minted(here: Minting) -> None:
 
 WAYS: dict[str, tuple[Callable[[Minting], object], str]] = {
     "everything is stopped": (
-        lambda there: stop(there.means, SPACE, stopped=True, reason="odd", actor=ANN),
+        lambda there: stop(there.adapters, SPACE, stopped=True, reason="odd", actor=ANN),
         "stopped",
     ),
     "the task ended": (
@@ -202,7 +202,7 @@ def test_i12_what_it_rests_on_is_judged_when_it_is_minted(there: Minting, way: s
     do, code = WAYS[way]
     row = there.leased()
     do(there)
-    with there.means.store.read() as seen:
+    with there.adapters.store.read() as seen:
         now = seen.credentials.credential(SPACE, row.id)
     assert now is not None
     assert refused(there, there.forge(now, state=S.MINTING, lease=row.lease)) == code
@@ -213,15 +213,15 @@ def test_a_task_beneath_one_that_ended_mints_nothing(here: Minting) -> None:
     here.task = here.world.child(parent)
     row = here.leased()
     assert here.mintable(row).row == row
-    other = replace(here.world.task(parent), deadline=here.means.clock.now(), version=parent.version + 1)
-    here.means.store.write(lambda tx: tx.tasks.put_task(other, expect=parent.version))
+    other = replace(here.world.task(parent), deadline=here.adapters.clock.now(), version=parent.version + 1)
+    here.adapters.store.write(lambda tx: tx.tasks.put_task(other, expect=parent.version))
     assert refused(here, row) == "task-expired"
 
 
 def test_a_task_of_another_agent_mints_nothing_for_this_one(here: Minting) -> None:
     row = here.leased()
     other = replace(here.task, agent="other", version=here.task.version + 1)
-    here.means.store.write(lambda tx: tx.tasks.put_task(other, expect=here.task.version))
+    here.adapters.store.write(lambda tx: tx.tasks.put_task(other, expect=here.task.version))
     assert refused(here, row) == "no-task"
 
 
@@ -239,14 +239,14 @@ def test_nothing_is_minted_in_a_target_that_is_another_or_not_ready(here: Mintin
     assert refused(here, row) == ALTERED
     put(here, file=b"{", identity=kept.identity, state=kept.state)
     assert refused(here, row) == ALTERED
-    here.means.store.write(lambda tx: tx.targets.drop_target(SPACE, "orders-db"))
+    here.adapters.store.write(lambda tx: tx.targets.drop_target(SPACE, "orders-db"))
     assert refused(here, row) == NOT_NOW
 
 
 def put(there: Minting, **changes: Any) -> None:
     now = there.row()
     other = replace(now, version=now.version + 1, **changes)
-    there.means.store.write(lambda tx: tx.targets.put_target(other, expect=now.version))
+    there.adapters.store.write(lambda tx: tx.targets.put_target(other, expect=now.version))
 
 
 def test_nothing_is_minted_in_a_target_that_was_declared_anew(here: Minting) -> None:
@@ -289,13 +289,13 @@ def test_a_canary_lives_for_a_minute_and_only_with_its_test(here: Minting) -> No
     event = replace(_event_of(here, row), ends=row.ends + seconds(60))
     assert refused(here, here.forge(row, record=write(here, event), **longer(row, 60))) == ALTERED
     other = canary(here)
-    put(here, tested=here.means.clock.now())
+    put(here, tested=here.adapters.clock.now())
     assert refused(here, other) == ALTERED
 
 
 def test_the_kill_switch_stops_canaries_too(here: Minting) -> None:
     row = canary(here)
-    stop(here.means, SPACE, stopped=True, reason="odd", actor=ANN)
+    stop(here.adapters, SPACE, stopped=True, reason="odd", actor=ANN)
     assert refused(here, row) == "stopped"
 
 

@@ -111,14 +111,14 @@ def test_i09_a_renewal_that_people_lifted_rests_on_what_they_signed_for_it() -> 
     assert id_of(here.world.ask(here.task, TOOL, asked, agent="minter")) == id_of(held)
     minting.move(row.id, begin_renewal)
     assert minting.renewable(row).row.id == row.id
-    People(here.world.means, here.world.views).leave(SPACE, "bob", OWNER, owns=True, reason="")
+    People(here.world.adapters, here.world.views).leave(SPACE, "bob", OWNER, owns=True, reason="")
     with pytest.raises(NotMintableError, match="not enough"):
         minting.renewable(row)
 
 
 def test_whose_word_counts_no_more_has_approved_nothing(here: Held) -> None:
     row = here.approved()
-    People(here.world.means, here.world.views).leave(SPACE, "bob", OWNER, owns=True, reason="")
+    People(here.world.adapters, here.world.views).leave(SPACE, "bob", OWNER, owns=True, reason="")
     assert here.refused(row) == "not-mintable"
 
 

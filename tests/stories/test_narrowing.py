@@ -118,8 +118,8 @@ def test_both_digests_are_in_what_was_signed_in_the_question_and_in_the_log(ther
     assert changes == [(action, "narrowed"), (less, "approved"), (less, "consumed")]
     decided = [(one["action"], one["decision"]) for one in there.world.events("action-decided")]
     assert decided == [(action, "hold"), (less, "hold"), (less, "permit")]
-    assert explain(there.world.means, "default", action).replay == "same"
-    assert explain(there.world.means, "default", less).replay == "same"
+    assert explain(there.world.adapters, "default", action).replay == "same"
+    assert explain(there.world.adapters, "default", less).replay == "same"
     with there.world.store.read() as snapshot:
         assert compare_rows(snapshot, lambda _done, _total: None).differences == ()
 
@@ -178,7 +178,7 @@ def test_where_policy_would_permit_less_without_a_word_it_runs_by_the_answer_and
     permit = presented(there, less)
     assert (code_of(permit), id_of(permit)) == ("permit", less)
     assert code_of(presented(there, less)) == "hold-over"
-    assert explain(there.world.means, "default", less).replay == "same"
+    assert explain(there.world.adapters, "default", less).replay == "same"
 
 
 @pytest.mark.parametrize("how", ["withdrawn", "denied", "expired", "ended", "missing"])
@@ -419,7 +419,7 @@ def test_a_narrowing_counts_for_the_question_and_the_action_that_it_names_and_no
 
     def counted(question: Question, kind: AnswerKind = AnswerKind.APPROVE) -> int:
         answers = [replace(each, kind=kind) for each in one.answers]
-        return len(signed(question, answers, keys, here.world.means.signatures))
+        return len(signed(question, answers, keys, here.world.adapters.signatures))
 
     assert counted(one.question) == 1
     other: list[dict[str, Any]] = [{"narrows": "00" * 32}, {"act": "00" * 32}, {"narrows": ""}]

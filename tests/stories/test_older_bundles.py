@@ -11,7 +11,7 @@ from taskbound.core.policy import BadBundleError, PolicyBundle, pack
 from taskbound.core.policy.operations import OPERATIONS
 from taskbound.flows.policy import Examined, examine
 from taskbound.flows.policy.life import require_loads
-from taskbound.flows.policy.operations import Asked, authorize
+from taskbound.flows.policy.operations import OperationCall, authorize
 from taskbound.wire.task import StepTask
 from tests.stories.test_bundles import CALL, NEVER, in_force, put_in_force, with_base
 from tests.world import ANN, World, code_of
@@ -34,7 +34,7 @@ def test_a_bundle_from_before_operations_gets_the_base_of_now_where_its_policies
     put_in_force(older, NAMED)
     newer = with_base(store, older, base_bundle())
     assert newer.bundles.rebase("taskbound 9") == ()
-    assert newer.means.policy.at("default", in_force(newer)).operations.known
+    assert newer.adapters.policy.at("default", in_force(newer)).operations.known
     assert code_of(newer.ask(task)) == "forbidden"
 
 
@@ -53,7 +53,7 @@ def test_a_policy_that_named_no_action_never_comes_to_be_about_operations_by_an_
     put_in_force(newer, NEVER)
     newer.bundles.roll_back("default", digest, "", ANN)
     assert in_force(newer).digest == digest
-    engine = newer.means.policy.at("default", in_force(newer))
+    engine = newer.adapters.policy.at("default", in_force(newer))
     assert (engine.operations.known, code_of(newer.ask(task))) == (False, "forbidden")
 
 
@@ -62,22 +62,22 @@ def test_a_policy_that_named_no_action_never_comes_to_be_about_operations_by_an_
 )
 def test_nothing_is_proposed_that_would_refuse_operations_that_nobody_meant(text: str, world: World) -> None:
     world.settle_in()
-    seen = examine(world.means, "default", {"mine.cedar": text}, {})
+    seen = examine(world.adapters, "default", {"mine.cedar": text}, {})
     assert ["must not" in one.words for one in seen.problems] == [True]
 
 
 def test_what_would_refuse_operations_that_nobody_meant_is_given_no_other_base(world: World) -> None:
     bundle = PolicyBundle(files={"base.cedar": base_bundle(), "mine.cedar": UNNAMED})
     with pytest.raises(BadBundleError, match="must not"):
-        require_loads(world.means, bundle, "0" * 64)
+        require_loads(world.adapters, bundle, "0" * 64)
 
 
 def stepped(world: World) -> OperationVerdict:
     """What is said to Ann who enters a step of a task."""
     proof = PeerProof(uid=1000, pid=1, started=1)
     ann = Principal(kind=PrincipalKind.PERSON, namespace="default", name="ann", proof=proof)
-    asked = Asked(principal=ann, operation=OPERATIONS["task:step"], message=StepTask(task="tsk_1"))
-    verdict, _ = authorize(world.means, asked)
+    asked = OperationCall(principal=ann, operation=OPERATIONS["task:step"], message=StepTask(task="tsk_1"))
+    verdict, _ = authorize(world.adapters, asked)
     return verdict
 
 

@@ -68,11 +68,11 @@ def suspended(world: World, task: Task) -> None:
 
 
 def stopped(world: World, _: Task) -> None:
-    stop(world.means, "default", stopped=True, reason="enough", actor=ANN)
+    stop(world.adapters, "default", stopped=True, reason="enough", actor=ANN)
 
 
 def lifted(world: World) -> None:
-    stop(world.means, "default", stopped=False, reason="enough", actor=ANN)
+    stop(world.adapters, "default", stopped=False, reason="enough", actor=ANN)
 
 
 def forbidden(world: World, task: Task) -> None:
@@ -165,7 +165,7 @@ def test_i22_a_reader_that_shows_how_far_it_heard_is_told_nothing_older_by_anoth
 ) -> None:
     first, second = two(stores, apart)
     task = first.start()
-    here, there = Feed(first.means), Feed(second.means)
+    here, there = Feed(first.adapters), Feed(second.adapters)
     knows, shows_nothing = Follower(), Follower()
     assert here.look()
     assert there.look()

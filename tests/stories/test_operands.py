@@ -120,7 +120,7 @@ def test_an_approval_is_used_while_the_file_is_the_one_that_was_asked_about(ther
     answer = there.pay()
     assert (code_of(answer), id_of(answer)) == ("permit", action)
     assert there.state(action) == ("permitted", "consumed")
-    assert explain(there.world.means, "default", action).replay == "same"
+    assert explain(there.world.adapters, "default", action).replay == "same"
 
 
 def rewrite(bill: Path) -> None:
@@ -383,7 +383,7 @@ def test_a_policy_sees_that_what_the_arguments_name_changed_since_the_last_attem
     assert kept is not None
     (words,) = dict(kept.facts)["operands"].split("\n")
     assert json.loads(words)["found"]["sha256"] == sha256(b"pay bob 10\n").hexdigest()
-    assert explain(there.world.means, "default", id_of(held)).replay == "same"
+    assert explain(there.world.adapters, "default", id_of(held)).replay == "same"
     rewrite(there.bill)
     assert code_of(there.pay()) == "forbidden"
 

@@ -50,7 +50,7 @@ def two(server: Server, broken: list[str]) -> Iterator[Two]:
 
 def answered_by(world: World, owner: str, agent: str, uid: int) -> None:
     """One more person, and an active agent of theirs."""
-    register_person(world.means, "default", owner, uid=uid, actor=ANN)
+    register_person(world.adapters, "default", owner, uid=uid, actor=ANN)
     world.agents.register(
         "default",
         agent,
@@ -79,7 +79,7 @@ def test_a_held_decision_and_the_owner_who_leaves_follow_each_other(
         assert codes_of([two.first.ask(task, agent=agent, connection=agent)]) == ["permit"]
         two.first.outcomes.lose("default", connection=agent, reason="gone")  # a repeat is held
         answers: list[Answer] = []
-        people = People(two.second.means, two.second.views)
+        people = People(two.second.adapters, two.second.views)
         two.interleave(
             stops,
             first,
@@ -100,8 +100,8 @@ def test_who_leaves_and_a_task_that_starts_follow_each_other(two: Two, broken: l
     two.first.settle_in()
     for uid, stops in enumerate(product(OTHERS, OTHERS), start=2000):
         name = f"p{uid}"
-        register_person(two.first.means, "default", name, uid=uid, actor=ANN)
-        people = People(two.first.means, two.first.views)
+        register_person(two.first.adapters, "default", name, uid=uid, actor=ANN)
+        people = People(two.first.adapters, two.first.views)
         leave = partial(people.leave, "default", name, OWNER, owns=True, reason="")
         two.interleave(stops, first, [leave, partial(two.second.start, scope=CEILING)])
         assert broken == [], stops

@@ -27,7 +27,7 @@ BOTH = pytest.mark.parametrize("holds", [OUTLIVE, END], ids=lambda one: one.valu
 def started(there: Holding, holds: Holds) -> Task:
     """A task of a template that says so."""
     plain: dict[str, Any] = {"namespace": "default", "scope": scope_of(SCOPE), "seconds": 86400}
-    save_template(there.world.means, Template(name="nightly", purpose="pay", holds=holds, **plain), ANN)
+    save_template(there.world.adapters, Template(name="nightly", purpose="pay", holds=holds, **plain), ANN)
     order = TaskOrder(namespace="default", agent="coder", purpose="pay", seconds=86400, template="nightly")
     return there.world.tasks.start(order, ANN)
 

@@ -25,8 +25,8 @@ from taskbound.core.identity.person_key import (
     PasskeyOriginError,
     PersonKeyKind,
     PersonKeyState,
+    RequiredVouchers,
     UnvouchedError,
-    Vouching,
 )
 from taskbound.flows.identity import register_person
 from taskbound.flows.identity.enrollment import Enrollments, Offer
@@ -49,20 +49,20 @@ DAY = 24 * 3600
 
 def offer(world: World, person: str, device: Passkeys) -> Progress:
     offered = Offer(person=person, kind=PersonKeyKind.PASSKEY, public=device.offered(label="phone"))
-    return Enrollments(world.means).propose(
+    return Enrollments(world.adapters).propose(
         "default", offered, actor_of(person), owns=False, agent_accounts=()
     )
 
 
 def proven(world: World, person: str, device: Passkeys) -> Progress:
     progress = offer(world, person, device)
-    return Enrollments(world.means).prove(
+    return Enrollments(world.adapters).prove(
         "default", progress.key.id, device.sign(progress.statement), actor_of(person), owns=False
     )
 
 
 def vouched(world: World, progress: Progress, by: PersonKey, signature: bytes) -> PersonKey:
-    done = Enrollments(world.means).vouch(
+    done = Enrollments(world.adapters).vouch(
         "default", progress.key.id, voucher=by.id, signature=signature, actor=actor_of(by.person), owns=False
     )
     return done.key
@@ -74,13 +74,13 @@ class Asking:
     def __init__(self, store: Store) -> None:
         self.world = World(store=store, policy=ASKED)
         self.world.settle_in()
-        groups = Groups(self.world.means)
+        groups = Groups(self.world.adapters)
         groups.add("default", "finance", ANN, owns=True)
         self.ann = Device()
         first = enrolled(self.world, "ann", self.ann)
         self.devices, self.keys = {}, {}
         for uid, name in enumerate(("bob", "carl"), start=1001):
-            register_person(self.world.means, "default", name, uid=uid, actor=ANN)
+            register_person(self.world.adapters, "default", name, uid=uid, actor=ANN)
             groups.set_member("default", "finance", name, member=True, actor=ANN, owns=True)
             device = Passkeys(credential=name.encode() * 8)
             progress = proven(self.world, name, device)
@@ -146,17 +146,17 @@ def test_a_passkey_is_enrolled_as_any_key_is_vouched_for_and_cools(there: Asking
 
 
 def test_a_passkey_that_nobody_vouched_for_is_not_enrolled_by_itself(there: Asking) -> None:
-    register_person(there.world.means, "default", "dora", uid=1003, actor=ANN)
+    register_person(there.world.adapters, "default", "dora", uid=1003, actor=ANN)
     device = Passkeys(credential=b"d" * 32)
     progress = proven(there.world, "dora", device)
-    assert (progress.key.state, progress.vouching) == (PersonKeyState.PROVEN, Vouching.ANOTHER)
+    assert (progress.key.state, progress.vouching) == (PersonKeyState.PROVEN, RequiredVouchers.ANOTHER)
     with pytest.raises(UnvouchedError):
         vouched(there.world, progress, progress.key, device.sign(progress.statement))
 
 
 def test_a_passkey_vouches_for_an_openssh_key_and_counts_that_signature(there: Asking) -> None:
     there.old_enough()
-    register_person(there.world.means, "default", "dora", uid=1003, actor=ANN)
+    register_person(there.world.adapters, "default", "dora", uid=1003, actor=ANN)
     voucher = there.keys["bob"], there.devices["bob"]
     key = enrolled(there.world, "dora", Device(), voucher=voucher)  # type: ignore[arg-type]  # it signs as one does
     assert (key.state, key.enrolled_by) == (PersonKeyState.ENROLLED, "bob")
@@ -170,7 +170,7 @@ def test_the_first_passkey_of_a_namespace_counts_at_once_and_a_copied_one_is_sho
     store: Store,
 ) -> None:
     world = World(store=store)
-    register_person(world.means, "default", "ann", uid=1000, actor=ANN)
+    register_person(world.adapters, "default", "ann", uid=1000, actor=ANN)
     key = proven(world, "ann", Passkeys(flags=0x1D)).key
     assert (key.state, key.usable_from, key.custody) == (
         PersonKeyState.ENROLLED,
@@ -184,16 +184,18 @@ def test_a_passkey_is_enrolled_once_under_any_name_and_never_comes_back(there: A
     for again in (device, device.changed(credential=b"other name, same key" * 2)):
         with pytest.raises(IdentityExistsError):
             offer(there.world, "carl", again)
-    withdraw(there.world.means, "default", there.keys["bob"].id, actor_of("bob"), owns=False, reason="lost")
+    withdraw(
+        there.world.adapters, "default", there.keys["bob"].id, actor_of("bob"), owns=False, reason="lost"
+    )
     with pytest.raises(IdentityExistsError):
         offer(there.world, "bob", device)
 
 
 def test_what_proves_a_passkey_is_its_own_signature_over_its_own_statement(there: Asking) -> None:
-    register_person(there.world.means, "default", "dora", uid=1003, actor=ANN)
+    register_person(there.world.adapters, "default", "dora", uid=1003, actor=ANN)
     device = Passkeys(credential=b"d" * 32)
     progress = offer(there.world, "dora", device)
-    prove = Enrollments(there.world.means).prove
+    prove = Enrollments(there.world.adapters).prove
     for signature, error in (
         (there.devices["bob"].sign(progress.statement), PasskeyKeyError),
         (device.sign(progress.statement.replace(b"dora", b"bob!")), PasskeyChallengeError),
@@ -288,7 +290,7 @@ def test_a180_who_asked_approves_nothing_with_a_passkey_either(store: Store) -> 
     bob = there.devices["bob"]
     there.keys["ann"] = vouched(there.world, progress, there.keys["bob"], bob.sign(progress.statement))
     there.old_enough()
-    Groups(there.world.means).set_member("default", "finance", "ann", member=True, actor=ANN, owns=True)
+    Groups(there.world.adapters).set_member("default", "finance", "ann", member=True, actor=ANN, owns=True)
     raw = there.statement(there.ask(), "ann")
     with pytest.raises(NotEntitledError):
         there.world.approvals.answer("default", raw, device.sign(raw))

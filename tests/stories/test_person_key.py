@@ -16,8 +16,8 @@ from taskbound.core.identity.person_key import (
     KeyFile,
     NotStandingError,
     PersonKeyState,
+    RequiredVouchers,
     UnvouchedError,
-    Vouching,
     require_standing,
 )
 from taskbound.core.transition import WrongStateError
@@ -49,7 +49,7 @@ SOFT = "ssh-ed25519 " + b64encode(string("ssh-ed25519") + string(bytes([9]) + by
 
 def people(world: World) -> None:
     for uid, name in enumerate(("ann", "bob", "carl"), start=1000):
-        register_person(world.means, "default", name, uid=uid, actor=ANN)
+        register_person(world.adapters, "default", name, uid=uid, actor=ANN)
 
 
 def pair(world: World) -> tuple[tuple[PersonKey, Device], tuple[PersonKey, Device]]:
@@ -73,7 +73,7 @@ def take(world: World, key: PersonKey, statement: bytes, signature: bytes) -> Pe
     return world.store.write(
         lambda tx: require_signed(
             tx,
-            world.means.signatures,
+            world.adapters.signatures,
             key_now(world, key),
             statement,
             signature,
@@ -104,7 +104,7 @@ def test_the_second_person_needs_the_first_ones_signature_and_a_day(world: World
     waiting = proven(world, "bob", bob)
     assert (waiting.key.state, waiting.vouching, waiting.can) == (
         PersonKeyState.PROVEN,
-        Vouching.ANOTHER,
+        RequiredVouchers.ANOTHER,
         ("ann",),
     )
     with pytest.raises(NotStandingError, match="is proven"):
@@ -142,7 +142,7 @@ def test_a_key_is_enrolled_only_by_its_own_signature_over_its_own_statement(worl
         device.sign(progress.statement)[:-40],
     ):
         with pytest.raises(BadSignatureError):
-            Enrollments(world.means).prove("default", progress.key.id, signature, ANN, owns=False)
+            Enrollments(world.adapters).prove("default", progress.key.id, signature, ANN, owns=False)
     assert {one.state for one in keys(world)} == {PersonKeyState.PROPOSED}
 
 
@@ -162,7 +162,7 @@ def test_nobody_vouches_but_who_has_to(world: World, voucher: str) -> None:
         signer = Device()
         key = enrolled(world, "ann", signer, voucher=(second, bob))
     elif voucher == "withdrawn":
-        withdraw(world.means, "default", first.id, ANN, owns=False, reason="lost")
+        withdraw(world.adapters, "default", first.id, ANN, owns=False, reason="lost")
     elif voucher == "gone":
         with world.store.read() as snapshot:
             person = snapshot.identities.persons("default")["ann"]
@@ -172,7 +172,7 @@ def test_nobody_vouches_but_who_has_to(world: World, voucher: str) -> None:
         statement = propose(world, "carl", Device()).statement
     signature = signer.sign(statement)
     with pytest.raises(DeniedError) as refused:
-        Enrollments(world.means).vouch(
+        Enrollments(world.adapters).vouch(
             "default",
             waiting.key.id,
             voucher="" if voucher == "none" else key.id,
@@ -186,12 +186,12 @@ def test_nobody_vouches_but_who_has_to(world: World, voucher: str) -> None:
 
 def test_whoever_has_a_key_does_not_vouch_for_their_next_one_where_another_human_can(world: World) -> None:
     (first, ann), _ = pair(world)
-    link_persons(world.means, "default", "ann", "carl", linked=True, actor=OWNER, owns=True)
+    link_persons(world.adapters, "default", "ann", "carl", linked=True, actor=OWNER, owns=True)
     for person in ("ann", "carl"):
         waiting = proven(world, person, Device())
         assert waiting.can == ("bob",)
         with pytest.raises(UnvouchedError):
-            Enrollments(world.means).vouch(
+            Enrollments(world.adapters).vouch(
                 "default",
                 waiting.key.id,
                 voucher=first.id,
@@ -206,7 +206,7 @@ def test_where_only_oneself_has_a_key_that_one_vouches_for_the_next(world: World
     old, new = Device(), Device()
     first = enrolled(world, "ann", old)
     waiting = proven(world, "ann", new)
-    assert (waiting.key.state, waiting.vouching) == (PersonKeyState.PROVEN, Vouching.OWN)
+    assert (waiting.key.state, waiting.vouching) == (PersonKeyState.PROVEN, RequiredVouchers.OWN)
     done = enrolled(world, "ann", Device(), voucher=(first, old))
     assert done.usable_from == done.enrolled + COOLING
 
@@ -215,18 +215,18 @@ def test_an_account_of_the_same_human_is_no_second_person(world: World) -> None:
     people(world)
     device = Device()
     enrolled(world, "bob", device)
-    link_persons(world.means, "default", "bob", "carl", linked=True, actor=OWNER, owns=True)
-    assert proven(world, "carl", Device()).vouching is Vouching.OWN
-    assert proven(world, "ann", Device()).vouching is Vouching.ANOTHER
+    link_persons(world.adapters, "default", "bob", "carl", linked=True, actor=OWNER, owns=True)
+    assert proven(world, "carl", Device()).vouching is RequiredVouchers.OWN
+    assert proven(world, "ann", Device()).vouching is RequiredVouchers.ANOTHER
 
 
 def test_where_no_key_counts_any_more_the_owner_of_the_data_vouches_and_the_key_cools(world: World) -> None:
     people(world)
     first = enrolled(world, "ann", Device())
-    withdraw(world.means, "default", first.id, ANN, owns=False, reason="lost")
+    withdraw(world.adapters, "default", first.id, ANN, owns=False, reason="lost")
     waiting = proven(world, "ann", Device())
-    assert (waiting.key.state, waiting.vouching) == (PersonKeyState.PROVEN, Vouching.OWNER)
-    flow = Enrollments(world.means)
+    assert (waiting.key.state, waiting.vouching) == (PersonKeyState.PROVEN, RequiredVouchers.OWNER)
+    flow = Enrollments(world.adapters)
     with pytest.raises(UnvouchedError):
         flow.vouch("default", waiting.key.id, voucher="", signature=b"", actor=ANN, owns=False)
     done = flow.vouch("default", waiting.key.id, voucher="", signature=b"", actor=OWNER, owns=True).key
@@ -238,7 +238,7 @@ def test_the_account_that_owns_the_data_does_not_vouch_where_somebody_else_can(w
     enrolled(world, "ann", Device())
     waiting = proven(world, "bob", Device())
     with pytest.raises(UnknownKeyError):
-        Enrollments(world.means).vouch(
+        Enrollments(world.adapters).vouch(
             "default", waiting.key.id, voucher="", signature=b"", actor=OWNER, owns=True
         )
 
@@ -249,7 +249,9 @@ def test_two_first_keys_at_once_are_not_both_first(world: World) -> None:
     waiting = propose(world, "bob", bob)
     signature = bob.sign(waiting.statement)
     world.meanwhile(lambda: enrolled(world, "ann", ann))
-    done = Enrollments(world.means).prove("default", waiting.key.id, signature, actor_of("bob"), owns=False)
+    done = Enrollments(world.adapters).prove(
+        "default", waiting.key.id, signature, actor_of("bob"), owns=False
+    )
     assert (done.key.state, done.can) == (PersonKeyState.PROVEN, ("ann",))
 
 
@@ -266,11 +268,11 @@ def test_a_namespace_counts_its_keys_compare_and_set(world: World) -> None:
 def test_a_withdrawn_key_counts_no_more_and_never_comes_back(world: World) -> None:
     (first, ann), (second, bob) = pair(world)
     signature = bob.sign(b"pay")
-    withdraw(world.means, "default", second.id, actor_of("bob"), owns=False, reason="lost")
+    withdraw(world.adapters, "default", second.id, actor_of("bob"), owns=False, reason="lost")
     with pytest.raises(NotStandingError, match="is withdrawn"):
         take(world, second, b"pay", signature)
     with pytest.raises(WrongStateError):
-        withdraw(world.means, "default", second.id, actor_of("bob"), owns=False, reason="")
+        withdraw(world.adapters, "default", second.id, actor_of("bob"), owns=False, reason="")
     with pytest.raises(IdentityExistsError):
         propose(world, "bob", bob)
     with pytest.raises(IdentityExistsError):
@@ -282,13 +284,13 @@ def test_a_withdrawn_key_counts_no_more_and_never_comes_back(world: World) -> No
 def test_nobody_works_on_anothers_key_but_the_owner_of_the_data(world: World) -> None:
     (first, _), (second, _) = pair(world)
     with pytest.raises(NotKeyHolderError):
-        withdraw(world.means, "default", second.id, ANN, owns=False, reason="")
+        withdraw(world.adapters, "default", second.id, ANN, owns=False, reason="")
     with pytest.raises(NotKeyHolderError):
         propose(world, "carl", Device(), by="ann")
     waiting = propose(world, "carl", Device())
     with pytest.raises(NotKeyHolderError):
-        Enrollments(world.means).prove("default", waiting.key.id, b"", ANN, owns=False)
-    withdraw(world.means, "default", first.id, OWNER, owns=True, reason="stolen")
+        Enrollments(world.adapters).prove("default", waiting.key.id, b"", ANN, owns=False)
+    withdraw(world.adapters, "default", first.id, OWNER, owns=True, reason="stolen")
     propose(world, "carl", Device(), by="uid:0", owns=True)
     with pytest.raises(UnknownIdentityError):
         propose(world, "nobody", Device(), by="nobody")
@@ -301,9 +303,9 @@ def test_a_key_proposed_anew_has_another_statement_and_the_old_one_is_withdrawn(
     new = propose(world, "ann", device)
     assert old.statement != new.statement
     with pytest.raises(WrongStateError):
-        Enrollments(world.means).prove("default", old.key.id, device.sign(old.statement), ANN, owns=False)
+        Enrollments(world.adapters).prove("default", old.key.id, device.sign(old.statement), ANN, owns=False)
     with pytest.raises(BadSignatureError):
-        Enrollments(world.means).prove("default", new.key.id, device.sign(old.statement), ANN, owns=False)
+        Enrollments(world.adapters).prove("default", new.key.id, device.sign(old.statement), ANN, owns=False)
 
 
 def test_a_person_has_sixteen_keys_and_no_more(world: World) -> None:
@@ -330,7 +332,7 @@ def test_a_bare_file_that_an_account_of_agents_can_read_is_refused_unless_it_is_
     people(world)
     with pytest.raises(ExposedPersonKeyError):
         propose(world, "ann", Device(), line=SOFT, file=file, agents=agents)
-    set_demo(world.means, "default", demo=True, actor=OWNER, owns=True)
+    set_demo(world.adapters, "default", demo=True, actor=OWNER, owns=True)
     progress = propose(world, "ann", Device(), line=SOFT, file=file, agents=agents)
     assert progress.key.custody is Custody.BARE
 
@@ -346,38 +348,38 @@ def test_a_key_says_how_it_is_kept_as_far_as_anybody_saw(world: World) -> None:
 def test_only_the_owner_of_the_data_says_what_is_a_demo_and_only_before_the_first_key(world: World) -> None:
     people(world)
     with pytest.raises(NotKeyHolderError):
-        set_demo(world.means, "default", demo=True, actor=ANN, owns=False)
+        set_demo(world.adapters, "default", demo=True, actor=ANN, owns=False)
     enrolled(world, "ann", Device())
     with pytest.raises(NotDemoError):
-        set_demo(world.means, "default", demo=True, actor=OWNER, owns=True)
-    assert set_demo(world.means, "other", demo=True, actor=OWNER, owns=True).demo
-    assert not set_demo(world.means, "default", demo=False, actor=OWNER, owns=True).demo
+        set_demo(world.adapters, "default", demo=True, actor=OWNER, owns=True)
+    assert set_demo(world.adapters, "other", demo=True, actor=OWNER, owns=True).demo
+    assert not set_demo(world.adapters, "default", demo=False, actor=OWNER, owns=True).demo
 
 
 def test_in_a_demo_no_key_cools_and_when_it_ends_none_counts(world: World) -> None:
     people(world)
-    set_demo(world.means, "default", demo=True, actor=OWNER, owns=True)
+    set_demo(world.adapters, "default", demo=True, actor=OWNER, owns=True)
     ann, bob = Device(), Device()
     first = enrolled(world, "ann", ann)
     second = enrolled(world, "bob", bob, voucher=(first, ann))
     take(world, second, b"pay", bob.sign(b"pay"))
     waiting = propose(world, "carl", Device(), line=SOFT, file=BARE)
-    set_demo(world.means, "default", demo=False, actor=OWNER, owns=True)
+    set_demo(world.adapters, "default", demo=False, actor=OWNER, owns=True)
     assert {one.state for one in keys(world)} == {PersonKeyState.WITHDRAWN}
     assert key_now(world, waiting.key).state is PersonKeyState.WITHDRAWN
     with pytest.raises(NotStandingError):
         take(world, second, b"pay", bob.sign(b"pay"))
-    assert proven(world, "ann", Device()).vouching is Vouching.OWNER
+    assert proven(world, "ann", Device()).vouching is RequiredVouchers.OWNER
     assert [one["demo"] for one in world.events("namespace-changed")] == [True, False]
 
 
 def test_a_demo_that_ended_does_not_begin_again(world: World) -> None:
     people(world)
-    set_demo(world.means, "default", demo=True, actor=OWNER, owns=True)
+    set_demo(world.adapters, "default", demo=True, actor=OWNER, owns=True)
     enrolled(world, "ann", Device())
-    set_demo(world.means, "default", demo=False, actor=OWNER, owns=True)
+    set_demo(world.adapters, "default", demo=False, actor=OWNER, owns=True)
     with pytest.raises(NotDemoError):
-        set_demo(world.means, "default", demo=True, actor=OWNER, owns=True)
+        set_demo(world.adapters, "default", demo=True, actor=OWNER, owns=True)
 
 
 def test_a_device_that_counts_back_is_refused_as_a_copy(world: World) -> None:
@@ -397,12 +399,12 @@ def test_a_device_that_counts_back_is_refused_as_a_copy(world: World) -> None:
 
 def test_a_key_of_another_namespace_counts_nothing_here(world: World) -> None:
     (first, ann), _ = pair(world)
-    register_person(world.means, "other", "ann", uid=1000, actor=ANN)
+    register_person(world.adapters, "other", "ann", uid=1000, actor=ANN)
     foreign = replace(first, namespace="other")
     waiting = proven(world, "carl", Device())
     world.store.write(lambda tx: tx.identities.put_person_key(replace(foreign, id="key_far"), expect=0))
     with pytest.raises(UnknownKeyError):
-        Enrollments(world.means).vouch(
+        Enrollments(world.adapters).vouch(
             "default",
             waiting.key.id,
             voucher="key_far",
@@ -418,7 +420,7 @@ def test_those_who_watch_are_told_of_each_key_that_counts_or_waits_and_not_of_pr
     propose(world, "ann", Device())
     assert len(world.monitor.messages) == before
     key = enrolled(world, "ann", Device())
-    withdraw(world.means, "default", key.id, ANN, owns=False, reason="lost")
+    withdraw(world.adapters, "default", key.id, ANN, owns=False, reason="lost")
     told = world.monitor.messages[before:]
     assert [(one["kind"], one["state"], one["person"]) for one in told] == [
         ("taskbound-person-key", "enrolled", "ann"),
@@ -437,18 +439,18 @@ def keys(world: World) -> tuple[PersonKey, ...]:
 
 def test_those_who_watch_are_told_of_each_key_that_ends_with_its_demo(world: World) -> None:
     world.settle_in()
-    register_person(world.means, "default", "bob", uid=1001, actor=ANN)
-    set_demo(world.means, "default", demo=True, actor=OWNER, owns=True)
+    register_person(world.adapters, "default", "bob", uid=1001, actor=ANN)
+    set_demo(world.adapters, "default", demo=True, actor=OWNER, owns=True)
     device = Device()
     first = enrolled(world, "ann", device)
     second = enrolled(world, "bob", Device(), voucher=(first, device))
     lost = enrolled(world, "bob", Device(), voucher=(first, device))
-    withdraw(world.means, "default", lost.id, OWNER, owns=True, reason="lost")
+    withdraw(world.adapters, "default", lost.id, OWNER, owns=True, reason="lost")
     before = len(world.monitor.messages)
-    set_demo(world.means, "default", demo=True, actor=OWNER, owns=True)
+    set_demo(world.adapters, "default", demo=True, actor=OWNER, owns=True)
     assert len(world.monitor.messages) == before
     for _ in range(2):
-        set_demo(world.means, "default", demo=False, actor=OWNER, owns=True)
+        set_demo(world.adapters, "default", demo=False, actor=OWNER, owns=True)
         told = world.monitor.messages[before:]
         assert {(one["kind"], one["state"]) for one in told} == {("taskbound-person-key", "withdrawn")}
         assert sorted(one["key"] for one in told) == sorted((first.id, second.id))

@@ -220,7 +220,7 @@ def test_a_step_is_answered_with_its_plan_and_not_by_itself(here: Planner) -> No
     with pytest.raises(SignedTogetherError):
         here.narrow(action, "bob", pay(1, "eve"))
     with pytest.raises(SignedTogetherError):
-        give_evidence(here.world.means, "default", question.id, "a.b.c", ANN)
+        give_evidence(here.world.adapters, "default", question.id, "a.b.c", ANN)
     assert here.stands(plan) == ("pending", 0, ["pending"] * 3)
 
 

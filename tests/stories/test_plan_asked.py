@@ -106,11 +106,11 @@ def test_a_plan_that_only_different_persons_could_answer_is_refused() -> None:
     )
     here = Planner(sqlite_store(), policy)
     for tool, who in (("bank__pay", "bob"), ("bank__look", "carl")):
-        set_approvers(here.world.means, "default", tool, (who,), actor=ANN, owns=True)
+        set_approvers(here.world.adapters, "default", tool, (who,), actor=ANN, owns=True)
     look = step({"path": "/srv/a"}, "bank__look")
     with pytest.raises(PlanRefusedError, match="0 may answer every step"):
         here.propose(FIRST, look)
-    set_approvers(here.world.means, "default", "bank__look", ("bob", "carl"), actor=ANN, owns=True)
+    set_approvers(here.world.adapters, "default", "bank__look", ("bob", "carl"), actor=ANN, owns=True)
     plan = here.propose(FIRST, look)
     with pytest.raises(NotEntitledError):
         here.sign(plan, "carl")
@@ -154,8 +154,8 @@ def limits(**values: int) -> Any:
 
 def test_a_yes_that_nobody_can_have_read_is_told_once_for_the_plan(here: Planner) -> None:
     plan = here.propose()
-    note_display_of_plan(here.world.means, "default", plan.id, actor_of("bob"))
-    note_display_of_plan(here.world.means, "default", plan.id, actor_of("bob"))
+    note_display_of_plan(here.world.adapters, "default", plan.id, actor_of("bob"))
+    note_display_of_plan(here.world.adapters, "default", plan.id, actor_of("bob"))
     (shown,) = here.world.events("approval-shown")
     assert (shown["approval"], shown["person"]) == (plan.id, "bob")
     assert shown["length"] > 4000
@@ -165,7 +165,7 @@ def test_a_yes_that_nobody_can_have_read_is_told_once_for_the_plan(here: Planner
     assert (answered["hasty"], answered["length"]) == (True, shown["length"])
     news = [one for one in here.world.monitor.messages if one.get("kind") == "taskbound-hasty-answer"]
     assert [one["plan"] for one in news] == [plan.id]
-    _, _, (load,) = measure(here.world.means, "default", 1)
+    _, _, (load,) = measure(here.world.adapters, "default", 1)
     assert (load.person, load.shown, load.yes, load.hasty, load.unseen) == ("bob", 3, 3, 3, 0)
 
 

@@ -166,7 +166,7 @@ def _is_kin(there: Planner) -> str:
 def _left(there: Planner) -> str:
     there.name_approvers(look=("bob", "carl", "dora"))
     world = there.world
-    People(world.means, world.views).leave("default", "dora", OWNER, owns=True, reason="")
+    People(world.adapters, world.views).leave("default", "dora", OWNER, owns=True, reason="")
     return "dora"
 
 
@@ -177,7 +177,7 @@ def _approves_no_more(there: Planner) -> str:
 
 def _has_no_key(there: Planner) -> str:
     key = there.devices["carl"][0].id
-    withdraw(there.world.means, "default", key, actor_of("carl"), owns=False, reason="")
+    withdraw(there.world.adapters, "default", key, actor_of("carl"), owns=False, reason="")
     return "carl"
 
 

@@ -213,7 +213,7 @@ def test_a_plan_answers_only_the_questions_that_stand_in_it(here: Planner) -> No
     steps = here.whole(plan).steps
     with here.world.store.read() as snapshot:
         keys = {one.id: one for one in snapshot.identities.person_keys("default")}
-    signatures = here.world.means.signatures
+    signatures = here.world.adapters.signatures
     for one in steps:
         assert len(signed(one.question, one.answers, keys, signatures, plan=one.plan)) == 1
         assert signed(one.question, one.answers, keys, signatures) == ()

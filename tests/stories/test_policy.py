@@ -92,7 +92,7 @@ def test_a_decision_that_read_facts_and_arguments_replays_to_the_same_answer() -
     for arguments, seconds in (({"to": "bob", "amount": 1}, 0), ({"to": "b", "amount": 500}, 0), (None, 70)):
         world.clock.advance(seconds)
         answer = world.ask(task, "bank__pay", arguments)
-        found = explain(world.means, "default", id_of(answer))
+        found = explain(world.adapters, "default", id_of(answer))
         assert found.replay == "same"
 
 

@@ -62,7 +62,7 @@ def token(there: Holding, action: str, by: Any = FIRST, **claims: Any) -> str:
 
 
 def give(there: Holding, action: str, text: str) -> Answered:
-    return give_evidence(there.world.means, "default", there.approval(action).question.id, text, ANN)
+    return give_evidence(there.world.adapters, "default", there.approval(action).question.id, text, ANN)
 
 
 def test_an_issuers_word_about_exactly_this_question_lifts_it_once(there: Holding) -> None:
@@ -189,7 +189,7 @@ def test_evidence_of_a_question_that_is_over_unknown_or_proven_already_is_refuse
     with pytest.raises(ApprovalOverError):
         give(here, action, text)
     with pytest.raises(UnknownApprovalError):
-        give_evidence(here.world.means, "default", "apr_none", text, ANN)
+        give_evidence(here.world.adapters, "default", "apr_none", text, ANN)
 
 
 def test_evidence_that_comes_when_the_ground_is_gone_ends_the_question(there: Holding) -> None:

@@ -13,7 +13,7 @@ import pytest
 from taskbound.adapters.store.postgres import PostgresStore
 from taskbound.adapters.store.sql import SqlStore
 from taskbound.core.errors import TaskboundError
-from taskbound.core.policy import InForce
+from taskbound.core.policy import ActiveBundle
 from taskbound.flows.audit.rows import compare_rows
 from taskbound.flows.policy import examine, examine_kept
 from taskbound.ports.policy import StoredBundle
@@ -178,16 +178,18 @@ def two(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Two]:
 
 
 def examined(world: World, text: str) -> Examined:
-    kept = world.bundles.propose("default", examine(world.means, "default", {"own.cedar": text}, {}), "", ANN)
+    kept = world.bundles.propose(
+        "default", examine(world.adapters, "default", {"own.cedar": text}, {}), "", ANN
+    )
     assert isinstance(kept, StoredBundle)
-    return examine_kept(world.means, "default", kept.digest)
+    return examine_kept(world.adapters, "default", kept.digest)
 
 
 def keep(answers: list[Answer], work: Callable[[], Answer]) -> None:
     answers.append(work())
 
 
-def in_force(world: World) -> InForce:
+def in_force(world: World) -> ActiveBundle:
     with world.store.read() as snapshot:
         return snapshot.policy.in_force("default")
 
@@ -204,7 +206,7 @@ def test_i24_nothing_is_permitted_under_the_old_bundle_behind_the_record_of_an_a
     two.first.settle_in()
     task = two.first.start(scope=CEILING)  # as often as it likes
     seen = examined(two.second, NEVER)
-    base = two.first.means.policy.base.bundle
+    base = two.first.adapters.policy.base.bundle
     came: set[tuple[str, ...]] = set()
     for stops in product(range(STOPS), repeat=2):
         over = in_force(two.first)
@@ -244,7 +246,7 @@ def test_of_two_activations_at_once_one_holds_and_the_other_is_told(two: Two, fi
     worlds, seen = (two.first, two.second), [examined(two.first, text) for text in (NEVER, LARGE)]
     winners: set[str] = set()
 
-    def activate(number: int, over: InForce, told: list[str]) -> None:
+    def activate(number: int, over: ActiveBundle, told: list[str]) -> None:
         try:
             worlds[number].bundles.activate("default", replace(seen[number], over=over), ANN)
         except TaskboundError as error:
@@ -256,7 +258,7 @@ def test_of_two_activations_at_once_one_holds_and_the_other_is_told(two: Two, fi
         two.interleave(stops, first, [partial(activate, number, over, told) for number in range(2)])
         (put,) = [one for one in since(two.first, start) if one["kind"] == "policy-activated"]
         assert told == ["moved-in-force"], stops
-        assert in_force(two.second) == InForce(epoch=over.epoch + 1, digest=put["bundle"])
+        assert in_force(two.second) == ActiveBundle(epoch=over.epoch + 1, digest=put["bundle"])
         winners.add(put["bundle"])
         two.first.bundles.roll_back("default", "", "", ANN)
     assert winners == {one.digest for one in seen}

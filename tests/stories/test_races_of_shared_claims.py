@@ -12,7 +12,7 @@ from taskbound.adapters.store.postgres import PostgresStore
 from taskbound.adapters.store.sql import SqlStore
 from taskbound.core.errors import DeniedError, TaskboundError
 from taskbound.core.task import TaskState
-from taskbound.core.token.shared import SharedWish, request_digest
+from taskbound.core.token.shared import SharedRequest, request_digest
 from taskbound.flows.token import revoke_token
 from taskbound.flows.token.services import SharedClaims
 from tests.peers.sharing import SPACE, Sharing
@@ -40,11 +40,11 @@ class Both:
     def __init__(self, two: Two, folder: Path) -> None:
         self.two = two
         self.here = Sharing(two.first.store, folder, permits=0, world=two.first)
-        self.kept = [SharedClaims(one.means) for one in (two.first, two.second)]
+        self.kept = [SharedClaims(one.adapters) for one in (two.first, two.second)]
         self.asker = self.here.askers["payments"]
 
     def begin(self, daemon: int, permit: Token, told: list[str]) -> None:
-        wish = SharedWish(
+        wish = SharedRequest(
             txn=permit.action,
             token=permit.id,
             request=request_digest("r"),
@@ -91,7 +91,7 @@ def test_of_two_daemons_that_are_asked_at_once_one_has_begun_wherever_they_stop(
         works: list[Callable[[], object]] = [partial(both.begin, one, permit, told) for one in (0, 1)]
         both.two.interleave(stops, first, works)
         assert sorted(told) == ["Begun", "StillServing"], stops
-    with both.here.means.store.read() as snapshot:
+    with both.here.adapters.store.read() as snapshot:
         kept = snapshot.shared_claims.due(both.here.world.clock.now())
     assert kept == ()
 
@@ -114,7 +114,7 @@ def test_nothing_begins_behind_the_end_of_what_it_rests_on(both: Both, first: in
         def end(permit: Token = permit, over: list[bool] = over) -> None:
             try:
                 if how == "the token is revoked":
-                    revoke_token(second.means, SPACE, permit.id, ANN, owns=True, why="stolen")
+                    revoke_token(second.adapters, SPACE, permit.id, ANN, owns=True, why="stolen")
                 elif how == "the task is paused":
                     second.tasks.pause(SPACE, permit.task, ANN, reason="lunch")
                 else:

@@ -50,7 +50,7 @@ def two(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Two]:
 
 
 def throw(world: World, *, stopped: bool) -> None:
-    stop(world.means, "default", stopped=stopped, reason="enough", actor=ANN)
+    stop(world.adapters, "default", stopped=stopped, reason="enough", actor=ANN)
 
 
 def throw_or_tell(world: World, told: list[str]) -> None:

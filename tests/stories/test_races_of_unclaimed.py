@@ -28,7 +28,7 @@ ORDER = TaskOrder(
 
 def claimed(world: World, task: str, done: list[str]) -> None:
     with suppress(TaskEndedError):
-        claim_task(world.means, "default", task)
+        claim_task(world.adapters, "default", task)
         done.append(task)
 
 

@@ -113,7 +113,7 @@ class Round:
             "grantable": partial(self._grantable, scope_of(NO_PAY)),
             "leave": partial(self.other.approvers, "coder", "carl", "dora"),
             "pause": partial(world.tasks.pause, "default", task, ANN, reason=""),
-            "stop": partial(stop, world.means, "default", stopped=True, reason="", actor=ANN),
+            "stop": partial(stop, world.adapters, "default", stopped=True, reason="", actor=ANN),
             "call": self._call,
             "delegate": partial(world.delegate, self.other.task, scope=scope_of(grants(pay(2)))),
         }
@@ -133,13 +133,13 @@ class Round:
         if what == "leave":
             self.there.approvers("coder", "bob", "carl")
         if what == "stop":
-            stop(world.means, "default", stopped=False, reason="", actor=ANN)
+            stop(world.adapters, "default", stopped=False, reason="", actor=ANN)
         if self.there.now().state not in ENDED:
             world.tasks.end("default", self.there.task.id, TaskEvent.COMPLETE, ANN, reason="")
         world.clock.advance(3600)  # what may be asked within an hour is no matter of this race
 
     def _grantable(self, what: Any) -> None:
-        set_person_grantable(self.other.world.means, "default", "ann", what, actor=OWNER, owns=True)
+        set_person_grantable(self.other.world.adapters, "default", "ann", what, actor=OWNER, owns=True)
 
     def _late(self, act: Callable[[], object]) -> None:
         try:

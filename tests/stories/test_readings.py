@@ -12,7 +12,7 @@ from taskbound.core.approval.probe import WITNESS, digest_of
 from taskbound.core.decision import Permit, Refuse, Settled
 from taskbound.core.decision.settle import LOOK_LIFE
 from taskbound.core.tool import ServerIdentity, parse_definition
-from taskbound.flows.approval.look import Unseen
+from taskbound.flows.approval.look import NeedsProbe
 from taskbound.flows.audit.rows import compare_rows
 from taskbound.flows.decision import Proposer, Step
 from taskbound.flows.tool import Declaration
@@ -86,9 +86,9 @@ class Invoices(Holding):
             self.world.tell(id_of(answer), self.outcome, self.result(), connection=made.connection)
         return id_of(answer)
 
-    def unseen(self, call: Call) -> Unseen:
+    def unseen(self, call: Call) -> NeedsProbe:
         (given,) = self.world.decisions.decide([call])
-        assert isinstance(given, Unseen)
+        assert isinstance(given, NeedsProbe)
         return given
 
     def bring(self, call: Call, *actions: str) -> Answer:
@@ -177,7 +177,7 @@ def test_a_reading_is_an_action_with_a_use_and_a_record_that_says_what_it_was_ma
 def test_a_call_that_policy_permits_has_nothing_read_for_it() -> None:
     here = Invoices(sqlite_store(), policy=ASKED.replace('"bank__pay"', '"bank__other"'))
     (answer,) = here.world.decisions.decide([here.call()])
-    assert not isinstance(answer, Unseen)
+    assert not isinstance(answer, NeedsProbe)
     assert code_of(answer) == "permit"
 
 

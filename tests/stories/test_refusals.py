@@ -17,7 +17,7 @@ MALLORY: dict[str, Any] = {"to": "mallory", "amount": 1}
 
 
 def metered(world: World) -> Refusals:
-    return Refusals(world.means, world.views, world.decisions, Allowance(burst=3, rate=1))
+    return Refusals(world.adapters, world.views, world.decisions, Allowance(burst=3, rate=1))
 
 
 def flood(world: World, refusals: Refusals, task: Task, count: int, **more: Any) -> list[str]:

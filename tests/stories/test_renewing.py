@@ -96,7 +96,7 @@ ASKED_FOR: tuple[dict[str, Any], ...] = (
 def test_what_its_action_did_not_ask_for_is_not_renewed(mine: Minting, more: dict[str, Any]) -> None:
     row = mine.renewing()
     done = mine.action("reader", {**ASKED, "renews": row.id, **more})
-    mine.means.store.write(lambda tx: tx.actions.insert_actions([done]))
+    mine.adapters.store.write(lambda tx: tx.actions.insert_actions([done]))
     assert row.renewal is not None
     assert refused(mine, altered(mine, row, action=done.id)) == "credential-altered"
 
@@ -117,10 +117,10 @@ def altered(mine: Minting, row: Credential, **changes: Any) -> Credential:
     )
 
     def work(tx: Transaction) -> int:
-        tx.audit.append(SPACE, mine.means.writer, [event], Instant(row.renewal.ends - seconds(300)))  # type: ignore[union-attr]  # seen above
+        tx.audit.append(SPACE, mine.adapters.writer, [event], Instant(row.renewal.ends - seconds(300)))  # type: ignore[union-attr]  # seen above
         return tx.audit.last_number()
 
-    number = mine.means.store.write(work)
+    number = mine.adapters.store.write(work)
     return mine.forge(row, renewal=replace(row.renewal, record=number, **changes))
 
 
@@ -167,7 +167,7 @@ def test_i12_only_what_is_active_wanted_and_in_hand_is_renewed(mine: Minting) ->
         {"renewal": None},
         {"renewal": replace(row.renewal, state=RenewalState.DONE)},
         {"renewal": replace(row.renewal, state=RenewalState.FAILED)},
-        {"ends": mine.means.clock.now()},
+        {"ends": mine.adapters.clock.now()},
         {"acknowledged": False},
     ):
         forged = mine.forge(row, **changes)
@@ -196,12 +196,12 @@ REST: tuple[tuple[dict[str, Any], str], ...] = (
 
 
 def put_target(mine: Minting, target: StoredTarget, expect: int) -> None:
-    mine.means.store.write(lambda tx: tx.targets.put_target(target, expect=expect))
+    mine.adapters.store.write(lambda tx: tx.targets.put_target(target, expect=expect))
 
 
 def test_i12_everything_that_is_stopped_renews_nothing(mine: Minting) -> None:
     row = mine.renewing()
-    stop(mine.means, SPACE, stopped=True, reason="halt", actor=ANN)
+    stop(mine.adapters, SPACE, stopped=True, reason="halt", actor=ANN)
     assert refused(mine, row) in {"stopped", "not-mintable"}
 
 
@@ -219,15 +219,15 @@ def test_a_permit_that_is_over_or_unknown_renews_nothing(mine: Minting) -> None:
 
 def test_i09_nothing_is_renewed_beyond_the_deadline_that_its_task_has_now(mine: Minting) -> None:
     row = mine.renewing()
-    with mine.means.store.read() as seen:
+    with mine.adapters.store.read() as seen:
         task = seen.tasks.task(SPACE, mine.task.id)
     assert task is not None
     assert row.renewal is not None
     sooner = replace(task, deadline=Instant(row.renewal.ends - 1), version=task.version + 1)
-    mine.means.store.write(lambda tx: tx.tasks.put_task(sooner, expect=task.version))
+    mine.adapters.store.write(lambda tx: tx.tasks.put_task(sooner, expect=task.version))
     assert refused(mine, row) == "credential-altered"
     over = replace(task, deadline=Instant(row.renewal.ends), version=task.version + 2)
-    mine.means.store.write(lambda tx: tx.tasks.put_task(over, expect=task.version + 1))
+    mine.adapters.store.write(lambda tx: tx.tasks.put_task(over, expect=task.version + 1))
     assert mine.renewable(row).ends <= over.deadline + seconds(60)
 
 

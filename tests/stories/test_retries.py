@@ -67,7 +67,7 @@ def lost(world: World, task: Task, **more: Any) -> str:
 
 
 def find_out(world: World, action: str, outcome: str, note: str = "looked at the ledger") -> str:
-    return reconcile(world.means, "default", action, outcome, note, ANN)
+    return reconcile(world.adapters, "default", action, outcome, note, ANN)
 
 
 # --- what policy is told ----------------------------------------------------------------------------
@@ -97,8 +97,8 @@ def test_what_policy_read_of_an_attempt_replays_to_the_same_answer_from_its_reco
     world.clock.advance(60)
     held = id_of(world.ask(task))
     world.clock.advance(30)
-    assert explain(world.means, "default", held).replay == "same"
-    assert "attempt 2" in explain(world.means, "default", held).facts
+    assert explain(world.adapters, "default", held).replay == "same"
+    assert "attempt 2" in explain(world.adapters, "default", held).facts
 
 
 def test_replaying_never_takes_a_second_attempt_for_a_first(world: World) -> None:
@@ -108,14 +108,14 @@ def test_replaying_never_takes_a_second_attempt_for_a_first(world: World) -> Non
     calls_of_tools = 'action in Taskbound::Action::"call"'
     twice = f'@id("twice") forbid (principal, {calls_of_tools}, resource) when {{ context.attempt > 1 }};'
     digest = put_in_force(world, twice)
-    found = replay(world.means, "default", engine_of(world, digest), 9)
+    found = replay(world.adapters, "default", engine_of(world, digest), 9)
     assert found.not_asked == (("the bundle reads what was not recorded: attempt", 2),)
     third = world.ask(task)
     assert code_of(third) == "forbidden"
     most = engine_of(world, propose(world, twice.replace("> 1", "> 2")))
-    assert replay(world.means, "default", most, 1).same == 1, "the number that was seen is asked again: 3"
+    assert replay(world.adapters, "default", most, 1).same == 1, "the number that was seen is asked again: 3"
     fewer = engine_of(world, propose(world, twice.replace("> 1", "> 3")))
-    (one,) = replay(world.means, "default", fewer, 1).differences
+    (one,) = replay(world.adapters, "default", fewer, 1).differences
     assert (one.action, one.was) == (id_of(third), "refuse (forbidden)")
 
 
@@ -176,11 +176,11 @@ def test_a_policy_sees_what_has_changed_since_the_last_attempt(what: str) -> Non
             with world.store.read() as snapshot:
                 agent = snapshot.identities.agent("default", "coder")
             assert agent is not None
-            register_person(world.means, "default", "bob", uid=1001, actor=ANN)
+            register_person(world.adapters, "default", "bob", uid=1001, actor=ANN)
             after = replace(agent, approvers=("ann", "bob"), version=agent.version + 1)
             world.store.write(lambda tx: tx.identities.put_agent(after, expect=agent.version))
         case "risk":
-            say_risk(world.means, world.views, "default", "coder", "medium", reason="odd", actor=ANN)
+            say_risk(world.adapters, world.views, "default", "coder", "medium", reason="odd", actor=ANN)
         case "policy":
             asks = World(
                 store=world.store,
@@ -301,7 +301,7 @@ def test_a_reconciliation_says_what_it_was_and_how_somebody_knows(
 def test_an_action_of_another_namespace_is_not_reconciled(world: World) -> None:
     action = lost(world, world.settle_in())
     with pytest.raises(TaskboundError, match="no action is named"):
-        reconcile(world.means, "other", action, "failed", "x", ANN)
+        reconcile(world.adapters, "other", action, "failed", "x", ANN)
 
 
 def test_a_duplicate_of_what_was_found_out_gets_no_made_up_answer(world: World) -> None:
@@ -354,7 +354,7 @@ def test_an_unknown_outcome_of_what_a_person_declared_idempotent_asks_nobody(wor
 def test_a_server_s_own_word_makes_no_tool_idempotent() -> None:
     world = World(store=sqlite_store())
     world.add_bank(PAY | {"annotations": {"idempotentHint": True, "destructiveHint": False}})
-    register_person(world.means, "default", "ann", uid=1000, actor=ANN)
+    register_person(world.adapters, "default", "ann", uid=1000, actor=ANN)
     world.add_agent("coder")
     task = world.start(scope=ONE)
     lost(world, task)

@@ -72,9 +72,9 @@ class Both:
         self.second = World(store=stores[1], chance=self.first.chance)
         self.task = self.first.start(scope=CEILING)
         issuing = Issuing(issuer=ISSUER, domain=DOMAIN)
-        self.verifying = [Verification(one.means, issuing) for one in (self.first, self.second)]
+        self.verifying = [Verification(one.adapters, issuing) for one in (self.first, self.second)]
         self.own = self.tokens.issue(self.task)
-        self.feed = Feed(self.second.means)
+        self.feed = Feed(self.second.adapters)
         self.at = 0.0
         """Seconds on the service's clock."""
         self.reader = FeedReader(clock=lambda: self.at)
@@ -152,7 +152,7 @@ def both(stores: tuple[Store, Store], tmp_path: Path) -> Iterator[Both]:
 
 def token(both: Both, requests: tuple[Request, ...]) -> None:
     for one in (both.own.token.id, *(each.token for each in requests)):
-        revoke_token(both.first.means, "default", one, ANN, owns=False, why="lost")
+        revoke_token(both.first.adapters, "default", one, ANN, owns=False, why="lost")
 
 
 def task(both: Both, _: tuple[Request, ...]) -> None:
@@ -168,7 +168,7 @@ def key(both: Both, _: tuple[Request, ...]) -> None:
 
 
 def everything(both: Both, _: tuple[Request, ...]) -> None:
-    stop(both.first.means, "default", stopped=True, reason="enough", actor=ANN)
+    stop(both.first.adapters, "default", stopped=True, reason="enough", actor=ANN)
 
 
 WAYS = {

@@ -31,15 +31,15 @@ when { context.risk == "high" };
 
 
 def say(world: World, level: str, who: str = "ann", *, agent: str = "coder", reason: str = "odd") -> Agent:
-    return say_risk(world.means, world.views, "default", agent, level, reason=reason, actor=actor_of(who))
+    return say_risk(world.adapters, world.views, "default", agent, level, reason=reason, actor=actor_of(who))
 
 
 def answered_for(world: World, *approvers: str, owner: str = "ann") -> Task:
     """A running task of an agent that these answer for."""
     task = world.settle_in()
     for uid, name in enumerate(("bob", "carl", "eve"), start=1001):
-        register_person(world.means, "default", name, uid=uid, actor=ANN)
-    People(world.means, world.views).set_answering(
+        register_person(world.adapters, "default", name, uid=uid, actor=ANN)
+    People(world.adapters, world.views).set_answering(
         "default", "coder", owner=owner, approvers=approvers, actor=ANN, owns=False
     )
     return task
@@ -110,8 +110,8 @@ def test_who_said_the_level_does_not_lower_it_while_another_human_is_there_to(wo
     with pytest.raises(OwnRiskError):
         say(world, "low", "carl")
     say(world, "high", "carl")
-    link_persons(world.means, "default", "bob", "eve", linked=True, actor=OWNER, owns=True)
-    People(world.means, world.views).set_answering(
+    link_persons(world.adapters, "default", "bob", "eve", linked=True, actor=OWNER, owns=True)
+    People(world.adapters, world.views).set_answering(
         "default", "coder", owner="ann", approvers=("bob", "carl", "eve"), actor=ANN, owns=False
     )
     say(world, "low", "eve")
@@ -124,10 +124,10 @@ def test_who_said_the_level_does_not_lower_it_while_another_human_is_there_to(wo
 def test_who_is_alone_lowers_what_they_said(world: World) -> None:
     answered_for(world, "bob", "carl")
     say(world, "high", "bob")
-    People(world.means, world.views).leave("default", "carl", actor_of("carl"), owns=False, reason="")
+    People(world.adapters, world.views).leave("default", "carl", actor_of("carl"), owns=False, reason="")
     assert say(world, "low", "bob").risk.value == "low"
-    link_persons(world.means, "default", "bob", "eve", linked=True, actor=OWNER, owns=True)
-    People(world.means, world.views).set_answering(
+    link_persons(world.adapters, "default", "bob", "eve", linked=True, actor=OWNER, owns=True)
+    People(world.adapters, world.views).set_answering(
         "default", "coder", owner="ann", approvers=("bob", "eve"), actor=ANN, owns=False
     )
     say(world, "high", "bob")
@@ -136,7 +136,7 @@ def test_who_is_alone_lowers_what_they_said(world: World) -> None:
 
 def test_an_approver_who_had_left_when_the_agent_was_registered_is_no_other_one(world: World) -> None:
     answered_for(world, "bob")
-    People(world.means, world.views).leave("default", "carl", actor_of("carl"), owns=False, reason="")
+    People(world.adapters, world.views).leave("default", "carl", actor_of("carl"), owns=False, reason="")
     world.agents.register(
         "default",
         "helper",
@@ -195,7 +195,7 @@ def test_a_policy_reads_the_level_and_it_is_recorded_where_one_does(reading: Wor
     assert code_of(refused) == "forbidden"
     assert code_of(reading.ask(task, "bank__look", {"path": "/srv/x"})) == "permit"
     assert [facts(reading, id_of(one)).get("risk") for one in (first, refused, look)] == ["low", "high", None]
-    assert explain(reading.means, "default", id_of(refused)).replay == "same"
+    assert explain(reading.adapters, "default", id_of(refused)).replay == "same"
     say(reading, "low")
     assert code_of(reading.ask(task)) == "permit"
 

@@ -30,7 +30,7 @@ def sealed(binding: Binding = BOUND) -> str:
 
 
 def put(world: World, text: str, *, number: int = 1, server: str = "vault", slot: str = SLOT) -> None:
-    Secrets(world.means).put("default", server, slot, number=number, sealed=text, actor=ANN)
+    Secrets(world.adapters).put("default", server, slot, number=number, sealed=text, actor=ANN)
 
 
 def kept(world: World) -> tuple[StoredSecret, ...]:

@@ -59,8 +59,8 @@ class Written:
 @pytest.fixture
 def world(store: Store) -> World:
     made = World(store=store)
-    register_person(made.means, SPACE, "ann", uid=1000, actor=ANN)
-    register_person(made.means, SPACE, "eve", uid=1001, actor=ANN)
+    register_person(made.adapters, SPACE, "ann", uid=1000, actor=ANN)
+    register_person(made.adapters, SPACE, "eve", uid=1001, actor=ANN)
     made.add_agent("coder")
     made.add_agent("other")
     believe(made)
@@ -73,7 +73,7 @@ def believe(world: World) -> None:
     issuer = parse_identity_issuer(
         SPACE, "github", issuer="https://example.com", audience="", use="workloads", keys=keys
     )
-    add_identity_issuer(world.means, issuer, actor=ANN, owns=True)
+    add_identity_issuer(world.adapters, issuer, actor=ANN, owns=True)
 
 
 def selector(agent: str = "coder", *subjects: str, **claims: str) -> Selector:
@@ -88,11 +88,11 @@ def selector(agent: str = "coder", *subjects: str, **claims: str) -> Selector:
 
 
 def add(world: World, one: Selector, actor: Actor = ANN, *, owns: bool = False) -> str:
-    return add_selector(world.means, one, actor=actor, owns=owns)
+    return add_selector(world.adapters, one, actor=actor, owns=owns)
 
 
 def proofs(world: World, **more: Any) -> Proofs:
-    return Proofs(world.means, {WorkloadKind.OIDC: Written()}, **more)
+    return Proofs(world.adapters, {WorkloadKind.OIDC: Written()}, **more)
 
 
 def token(sub: str = "a", **claims: Any) -> Credential:
@@ -109,11 +109,11 @@ def test_the_owner_says_what_proves_an_agent_and_takes_it_back_each_with_a_recor
         "github",
     )
     assert (made["subjects"], made["claims"], made["by"]) == (["a"], ["/ref=main"], "ann")
-    drop_selector(world.means, SPACE, "coder", name, actor=ANN, owns=False)
+    drop_selector(world.adapters, SPACE, "coder", name, actor=ANN, owns=False)
     (gone,) = world.events("selector-removed")
     assert (gone["agent"], gone["selector"], gone["by"]) == ("coder", name, "ann")
     with pytest.raises(UnknownSelectorError):
-        drop_selector(world.means, SPACE, "coder", name, actor=ANN, owns=False)
+        drop_selector(world.adapters, SPACE, "coder", name, actor=ANN, owns=False)
 
 
 def test_nobody_else_says_what_proves_an_agent_but_who_owns_the_data_directory(world: World) -> None:
@@ -121,9 +121,9 @@ def test_nobody_else_says_what_proves_an_agent_but_who_owns_the_data_directory(w
         add(world, selector("coder", "a"), EVE)
     name = add(world, selector("coder", "a"), OWNER, owns=True)
     with pytest.raises(NotOwnerError):
-        drop_selector(world.means, SPACE, "coder", name, actor=EVE, owns=False)
+        drop_selector(world.adapters, SPACE, "coder", name, actor=EVE, owns=False)
     with pytest.raises(UnknownSelectorError):
-        drop_selector(world.means, SPACE, "other", name, actor=ANN, owns=False)
+        drop_selector(world.adapters, SPACE, "other", name, actor=ANN, owns=False)
     with pytest.raises(UnknownIdentityError):
         add(world, selector("nobody", "a"))
     with pytest.raises(IdentityExistsError):
@@ -143,7 +143,7 @@ def test_of_two_daemons_that_add_meeting_selectors_at_once_one_is_refused(
     stores: tuple[Store, Store],
 ) -> None:
     first = World(store=stores[0])
-    register_person(first.means, SPACE, "ann", uid=1000, actor=ANN)
+    register_person(first.adapters, SPACE, "ann", uid=1000, actor=ANN)
     first.add_agent("coder")
     first.add_agent("other")
     believe(first)

@@ -41,14 +41,14 @@ def told(task: Task, state: Any, **changes: Any) -> TellToken:
 
 
 def test_each_word_of_a_token_is_a_record_with_the_end_of_its_life(world: World, task: Task) -> None:
-    tokens = ServerTokens(world.means)
+    tokens = ServerTokens(world.adapters)
     for state, more in (
         ("asked", {}),
         ("given", {"seconds": 60}),
         ("left", {"seconds": 9, "why": "no-token"}),
     ):
         tokens.record("default", told(task, state, **more))
-    now = world.means.clock.now()
+    now = world.adapters.clock.now()
     found = world.events("upstream-token-told")
     assert [(one["state"], one.get("why", "")) for one in found] == [
         ("asked", ""),
@@ -65,7 +65,7 @@ def test_each_word_of_a_token_is_a_record_with_the_end_of_its_life(world: World,
 def test_no_token_is_about_to_be_asked_for_by_nobody_or_for_what_is_not_pinned(
     world: World, task: Task
 ) -> None:
-    tokens = ServerTokens(world.means)
+    tokens = ServerTokens(world.adapters)
     for changes, error in (
         ({"tasks": ()}, NoTaskError),
         ({"server": "other"}, UnknownServerError),
@@ -97,5 +97,5 @@ def test_what_is_not_written_as_it_has_to_be_is_no_record(
     changes: dict[str, Any], world: World, task: Task
 ) -> None:
     with pytest.raises(MalformedError):
-        ServerTokens(world.means).record("default", told(task, "revoked", **changes))
+        ServerTokens(world.adapters).record("default", told(task, "revoked", **changes))
     assert not world.events("upstream-token-told")

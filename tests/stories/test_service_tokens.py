@@ -43,7 +43,7 @@ class Served:
 
     def __init__(self, store: Store, folder: Path) -> None:
         self.tokens = TokenWorld(store, folder)
-        self.means = self.tokens.means
+        self.adapters = self.tokens.adapters
         self.task = self.tokens.settle_in()
         service = parse_service(
             SPACE,
@@ -53,10 +53,10 @@ class Served:
             tools=("git__*",),
             added=self.tokens.world.clock.now(),
         )
-        add_service(self.means, service, ours=(ISSUER,), actor=ANN, owns=True)
+        add_service(self.adapters, service, ours=(ISSUER,), actor=ANN, owns=True)
         self.kid, self.next = (
             add_service_key(
-                self.means, SPACE, "payments", json.dumps(one.members).encode(), actor=ANN, owns=True
+                self.adapters, SPACE, "payments", json.dumps(one.members).encode(), actor=ANN, owns=True
             ).kid
             for one in (FIRST, SECOND)
         )
@@ -72,7 +72,7 @@ class Served:
         return give_service_token(self.tokens.tokens, told, self.principal(kid), binding)
 
     def worth(self, text: str, **who: str) -> dict[str, Any]:
-        return introspect_for_service(self.means, self.tokens.verification, self.principal(**who), text)
+        return introspect_for_service(self.adapters, self.tokens.verification, self.principal(**who), text)
 
 
 @pytest.fixture
@@ -114,7 +114,7 @@ def test_it_is_bound_and_good_at_our_issuer_alone(there: Served) -> None:
 
 def test_a_token_ends_with_the_key_that_proved_it_and_not_with_another_one(there: Served) -> None:
     first, second = there.give(), there.give(kid=there.next)
-    remove_service_key(there.means, SPACE, "payments", there.kid, actor=ANN, owns=False)
+    remove_service_key(there.adapters, SPACE, "payments", there.kid, actor=ANN, owns=False)
     with pytest.raises(UnknownServiceKeyError):
         there.tokens.verify(first.text, audience=ISSUER)
     assert there.tokens.verify(second.text, audience=ISSUER).token.id == second.token.id
@@ -126,7 +126,7 @@ def test_a_token_ends_with_the_key_that_proved_it_and_not_with_another_one(there
 
 def test_a_key_that_is_removed_before_the_signer_looks_leaves_no_token(there: Served) -> None:
     def remove() -> None:
-        remove_service_key(there.means, SPACE, "payments", there.kid, actor=ANN, owns=False)
+        remove_service_key(there.adapters, SPACE, "payments", there.kid, actor=ANN, owns=False)
 
     there.tokens.signer.before = remove
     with pytest.raises(UnknownServiceKeyError):
@@ -139,9 +139,9 @@ def test_its_owner_revokes_it_and_nobody_else_but_who_owns_all(there: Served) ->
     issued = there.give()
     eve = Actor(name="eve", proof="x")
     with pytest.raises(DeniedError):
-        revoke_token(there.means, SPACE, issued.token.id, eve, owns=False, why="x")
+        revoke_token(there.adapters, SPACE, issued.token.id, eve, owns=False, why="x")
     assert there.tokens.verify(issued.text, audience=ISSUER).token.id == issued.token.id
-    revoke_token(there.means, SPACE, issued.token.id, ANN, owns=False, why="x")
+    revoke_token(there.adapters, SPACE, issued.token.id, ANN, owns=False, why="x")
     with pytest.raises(DeniedError):
         there.tokens.verify(issued.text, audience=ISSUER)
 
@@ -150,7 +150,7 @@ def test_a_stop_leaves_services_what_they_hear_it_by(there: Served) -> None:
     issued = there.give()
     task = there.tokens.issue(there.task, audience="https://pay.example")
     assert there.worth(task.text)["active"] is True
-    stop(there.means, SPACE, stopped=True, reason="x", actor=ANN)
+    stop(there.adapters, SPACE, stopped=True, reason="x", actor=ANN)
     assert there.tokens.verify(issued.text, audience=ISSUER).token.id == issued.token.id
     assert there.give().token.form is TokenForm.SERVICE
     assert there.worth(task.text) == {"active": False}
@@ -162,13 +162,13 @@ def test_what_a_token_is_worth_is_told_to_whom_it_is_meant_for_while_it_stands(t
     assert found == {**claims_in(task.text), "active": True, "token_type": "DPoP"}
     elsewhere = there.tokens.issue(there.task, audience="https://pay.example/")
     assert there.worth(elsewhere.text) == {"active": False}
-    revoke_token(there.means, SPACE, task.token.id, ANN, owns=True, why="x")
+    revoke_token(there.adapters, SPACE, task.token.id, ANN, owns=True, why="x")
     assert there.worth(task.text) == {"active": False}
 
 
 def test_a_service_of_another_namespace_is_told_of_no_token_of_this_one(there: Served) -> None:
     task = there.tokens.issue(there.task, audience="https://pay.example")
-    register_person(there.means, "acme", "ann", uid=1000, actor=ANN)
+    register_person(there.adapters, "acme", "ann", uid=1000, actor=ANN)
     service = parse_service(
         "acme",
         "payments",
@@ -177,8 +177,8 @@ def test_a_service_of_another_namespace_is_told_of_no_token_of_this_one(there: S
         tools=("git__*",),
         added=there.tokens.world.clock.now(),
     )
-    add_service(there.means, service, ours=(ISSUER,), actor=ANN, owns=True)
+    add_service(there.adapters, service, ours=(ISSUER,), actor=ANN, owns=True)
     raw = json.dumps(FIRST.members).encode()
-    add_service_key(there.means, "acme", "payments", raw, actor=ANN, owns=True)
+    add_service_key(there.adapters, "acme", "payments", raw, actor=ANN, owns=True)
     assert there.worth(task.text, space="acme") == {"active": False}
     assert there.worth(task.text)["active"] is True

@@ -49,7 +49,7 @@ class There:
 
     def __init__(self, world: World) -> None:
         self.world = world
-        self.means = world.means
+        self.adapters = world.adapters
 
     def add(
         self, name: str = "payments", *, owns: bool = True, actor: Actor = ANN, **changes: Any
@@ -62,33 +62,35 @@ class There:
         }
         space = changes.pop("namespace", SPACE)
         service = parse_service(space, name, **plain | changes)
-        return add_service(self.means, service, ours=OURS, actor=actor, owns=owns)
+        return add_service(self.adapters, service, ours=OURS, actor=actor, owns=owns)
 
     def key(
         self, signer: Any = FIRST, name: str = "payments", *, actor: Actor = ANN, owns: bool = False
     ) -> str:
         raw = json.dumps(signer.members).encode()
-        return add_service_key(self.means, SPACE, name, raw, actor=actor, owns=owns).kid
+        return add_service_key(self.adapters, SPACE, name, raw, actor=actor, owns=owns).kid
 
     def drop(self, kid: str, name: str = "payments", *, actor: Actor = ANN, owns: bool = False) -> None:
-        remove_service_key(self.means, SPACE, name, kid, actor=actor, owns=owns)
+        remove_service_key(self.adapters, SPACE, name, kid, actor=actor, owns=owns)
 
     def set(self, *, owner: str = "", tools: Any = None, actor: Actor = ANN, owns: bool = False) -> Service:
-        return change_service(self.means, SPACE, "payments", owner=owner, tools=tools, actor=actor, owns=owns)
+        return change_service(
+            self.adapters, SPACE, "payments", owner=owner, tools=tools, actor=actor, owns=owns
+        )
 
     def stands(self, key: str, name: str = "payments", space: str = SPACE) -> Service:
-        with self.means.store.read() as snapshot:
+        with self.adapters.store.read() as snapshot:
             return require_service(snapshot, space, name, key)
 
     def leave(self, name: str) -> None:
-        People(self.means, Views(self.means.store)).leave(SPACE, name, ANN, owns=True, reason="left")
+        People(self.adapters, Views(self.adapters.store)).leave(SPACE, name, ANN, owns=True, reason="left")
 
 
 @pytest.fixture
 def there(store: Store) -> There:
     world = World(store=store)
     for uid, name in enumerate(("ann", "eve"), start=1000):
-        register_person(world.means, SPACE, name, uid=uid, actor=ANN)
+        register_person(world.adapters, SPACE, name, uid=uid, actor=ANN)
     return There(world)
 
 
@@ -130,7 +132,7 @@ def test_there_are_so_many_services_of_a_namespace_and_no_more(there: There) -> 
                 expect=0,
             )
 
-    there.means.store.write(fill)
+    there.adapters.store.write(fill)
     with pytest.raises(ServiceExistsError):
         there.add()
 
@@ -166,7 +168,7 @@ def test_a_key_that_was_removed_proves_nothing_ever_again_whatever_service_it_is
     for name in ("payments", "ledger"):
         with pytest.raises(ServiceExistsError):
             there.key(name=name)
-    remove_service(there.means, SPACE, "payments", actor=ANN, owns=False)
+    remove_service(there.adapters, SPACE, "payments", actor=ANN, owns=False)
     there.add()
     with pytest.raises(ServiceExistsError):
         there.key()
@@ -183,7 +185,7 @@ def test_a_key_is_one_services_alone_and_no_agents(there: There) -> None:
     agent = AgentKey(
         namespace=SPACE, kid=SECOND.jwk.thumbprint, agent="coder", public=b"{}", made=there.world.clock.now()
     )
-    there.means.store.write(lambda tx: tx.workloads.put_agent_key(agent))
+    there.adapters.store.write(lambda tx: tx.workloads.put_agent_key(agent))
     with pytest.raises(ServiceExistsError):
         there.key(SECOND)
 
@@ -207,7 +209,7 @@ def test_a_key_is_known_by_its_thumbprint_however_its_maker_wrote_it(there: Ther
         "set": {"keys": [FIRST.members]},
     }
     raw = json.dumps(shapes[form]).encode()
-    key = add_service_key(there.means, SPACE, "payments", raw, actor=ANN, owns=False)
+    key = add_service_key(there.adapters, SPACE, "payments", raw, actor=ANN, owns=False)
     assert key.kid == FIRST.jwk.thumbprint
     assert json.loads(key.public) == {**FIRST.numbers, "kid": key.kid, "alg": "ES256", "use": "sig"}
 
@@ -225,7 +227,7 @@ def test_what_is_no_one_public_key_for_es256_proves_nothing(there: There) -> Non
     for document, error in wrong:
         with pytest.raises(error):
             add_service_key(
-                there.means, SPACE, "payments", json.dumps(document).encode(), actor=ANN, owns=False
+                there.adapters, SPACE, "payments", json.dumps(document).encode(), actor=ANN, owns=False
             )
     assert there.world.events("service-key-changed") == []
 
@@ -270,8 +272,8 @@ def test_a_service_that_is_removed_ends_with_its_keys_and_one_record(there: Ther
     gone, kid = there.key(), there.key(SECOND)
     there.drop(gone)
     with pytest.raises(NotOwnerError):
-        remove_service(there.means, SPACE, "payments", actor=EVE, owns=False)
-    assert remove_service(there.means, SPACE, "payments", actor=ANN, owns=False) == (kid,)
+        remove_service(there.adapters, SPACE, "payments", actor=EVE, owns=False)
+    assert remove_service(there.adapters, SPACE, "payments", actor=ANN, owns=False) == (kid,)
     with pytest.raises(UnknownServiceError):
         there.stands(kid)
     there.add()
@@ -279,20 +281,20 @@ def test_a_service_that_is_removed_ends_with_its_keys_and_one_record(there: Ther
         there.stands(kid)
     (record,) = there.world.events("service-removed")
     assert (record["service"], record["keys"]) == ("payments", [kid])
-    for call in (there.drop, lambda one: remove_service(there.means, SPACE, one, actor=ANN, owns=True)):
+    for call in (there.drop, lambda one: remove_service(there.adapters, SPACE, one, actor=ANN, owns=True)):
         with pytest.raises((UnknownServiceError, UnknownServiceKeyError)):
             call("nobody")
 
 
 def test_a_service_of_another_namespace_is_another_one(there: There) -> None:
-    register_person(there.means, "acme", "ann", uid=1000, actor=ANN)
+    register_person(there.adapters, "acme", "ann", uid=1000, actor=ANN)
     there.add()
     there.add(namespace="acme")
     kid = there.key()
     with pytest.raises(UnknownServiceKeyError):
         there.stands(kid, space="acme")
     raw = json.dumps(FIRST.members).encode()
-    add_service_key(there.means, "acme", "payments", raw, actor=ANN, owns=False)
+    add_service_key(there.adapters, "acme", "payments", raw, actor=ANN, owns=False)
     assert there.stands(kid, space="acme").namespace == "acme"
     there.drop(kid)
     assert there.stands(kid, space="acme").namespace == "acme"

@@ -25,12 +25,12 @@ from taskbound.core.token.shared import (
     ServedAnswer,
     ServedForgottenError,
     Serving,
-    SharedWish,
+    SharedRequest,
     StillServing,
     Unfinished,
     request_digest,
 )
-from taskbound.flows.audit.restored import Anew, begin_anew
+from taskbound.flows.audit.restored import StoreDeclaration, begin_anew
 from taskbound.flows.identity.leaving import People
 from taskbound.flows.identity.services import change_service, remove_service, remove_service_key
 from taskbound.flows.means import Actor
@@ -149,7 +149,7 @@ def test_a_machine_that_is_ended_leaves_what_nobody_knows_at_once(here: Sharing)
 
 def test_what_has_ended_begins_nothing_and_is_refused_by_its_name(here: Sharing) -> None:
     ends: dict[str, Callable[[Token], object]] = {
-        "token-revoked": lambda one: revoke_token(here.means, SPACE, one.id, ANN, owns=True, why="x"),
+        "token-revoked": lambda one: revoke_token(here.adapters, SPACE, one.id, ANN, owns=True, why="x"),
         "action-not-open": lambda one: here.world.tell(one.action),
         "token-ended": lambda one: here.world.clock.advance((one.expires - one.issued) / 1_000_000 + 1),
     }
@@ -164,9 +164,9 @@ def test_what_has_ended_begins_nothing_and_is_refused_by_its_name(here: Sharing)
     here.world.tasks.pause(SPACE, here.task.id, ANN, reason="lunch")
     assert "task-paused" in beginning(here, permit)
     here.world.tasks.resume(SPACE, here.task.id, ANN)
-    stop(here.means, SPACE, stopped=True, reason="x", actor=ANN)
+    stop(here.adapters, SPACE, stopped=True, reason="x", actor=ANN)
     assert "stopped" in beginning(here, permit)
-    stop(here.means, SPACE, stopped=False, reason="", actor=ANN)
+    stop(here.adapters, SPACE, stopped=False, reason="", actor=ANN)
     assert machine(here)[0].begin(of(done), NOW) == Repeated(answer=DONE)
     assert beginning(here, permit) == "Begun"
 
@@ -183,7 +183,7 @@ def test_a_service_begins_with_a_token_that_is_a_permits_of_the_action_and_nothi
     here.askers["narrow"] = narrow
     with pytest.raises(BeginRefusedError, match="not-enforced"):
         machine(here, "narrow")[0].begin(of(one, "narrow"), NOW)
-    change_service(here.means, SPACE, "narrow", owner="", tools=("bank__look",), actor=ANN, owns=True)
+    change_service(here.adapters, SPACE, "narrow", owner="", tools=("bank__look",), actor=ANN, owns=True)
     assert machine(here, "narrow")[0].begin(of(one, "narrow"), NOW) == Begun()
     with pytest.raises(ClaimsUnavailableError):
         machine(here, "narrow")[0].begin(of(other, "payments"), NOW)
@@ -194,7 +194,7 @@ def test_a_service_that_is_no_more_begins_nothing_and_one_of_its_name_gets_none_
 ) -> None:
     mine, _ = machine(here)
     mine.begin(of(here.permits[0]), NOW)
-    remove_service(here.means, SPACE, "payments", actor=ANN, owns=True)
+    remove_service(here.adapters, SPACE, "payments", actor=ANN, owns=True)
     assert "begin-refused" in beginning(here, here.permits[1])
     here.askers["payments"] = here.serve("payments", seed=34)
     assert machine(here)[0].begin(of(here.permits[0]), NOW) == StillServing()
@@ -203,36 +203,36 @@ def test_a_service_that_is_no_more_begins_nothing_and_one_of_its_name_gets_none_
 
 def test_a_service_whose_own_token_or_owner_is_gone_begins_nothing(here: Sharing) -> None:
     assert beginning(here, here.permits[0]) == "Begun"
-    revoke_token(here.means, SPACE, here.askers["payments"].token, ANN, owns=True, why="it was seen")
+    revoke_token(here.adapters, SPACE, here.askers["payments"].token, ANN, owns=True, why="it was seen")
     assert "token-revoked" in beginning(here, here.permits[1])
     here.askers["payments"] = replace(here.askers["payments"], token=here.permits[2].id)
     assert "unknown-token" in beginning(here, here.permits[1])
-    People(here.means, here.world.views).leave(SPACE, "ann", ANN, owns=True, reason="left")
+    People(here.adapters, here.world.views).leave(SPACE, "ann", ANN, owns=True, reason="left")
     with pytest.raises(BeginRefusedError):
         machine(here, "ledger")[0].begin(of(here.permits[1], "ledger"), NOW)
 
 
 def take_keys(here: Sharing) -> None:
-    with here.means.store.read() as snapshot:
+    with here.adapters.store.read() as snapshot:
         (key,) = snapshot.services.service_keys(SPACE, "payments")
-    remove_service_key(here.means, SPACE, "payments", key.kid, actor=ANN, owns=True)
+    remove_service_key(here.adapters, SPACE, "payments", key.kid, actor=ANN, owns=True)
 
 
 LATE: dict[str, tuple[Callable[[Sharing], object], str]] = {
     "the service": (
-        lambda here: remove_service(here.means, SPACE, "payments", actor=ANN, owns=True),
+        lambda here: remove_service(here.adapters, SPACE, "payments", actor=ANN, owns=True),
         "unknown-service",
     ),
     "its key": (take_keys, "unknown-service-key"),
     "its token": (
         lambda here: revoke_token(
-            here.means, SPACE, here.askers["payments"].token, ANN, owns=True, why="seen"
+            here.adapters, SPACE, here.askers["payments"].token, ANN, owns=True, why="seen"
         ),
         "token-revoked",
     ),
     "what it enforces": (
         lambda here: change_service(
-            here.means, SPACE, "payments", owner="", tools=("pay__*",), actor=ANN, owns=True
+            here.adapters, SPACE, "payments", owner="", tools=("pay__*",), actor=ANN, owns=True
         ),
         "not-enforced",
     ),
@@ -257,7 +257,7 @@ def test_a_service_that_has_as_much_as_one_may_have_begins_no_more_and_another_d
             tally = tx.shared_claims.lock_tally(SPACE, "payments")
             tx.shared_claims.put_tally(replace(tally, turn=tally.turn + 1, room=room, claims=claims))
 
-        here.means.store.write(work)
+        here.adapters.store.write(work)
 
     for room, claims in ((MOST_ROOM - LONGEST_ANSWER + 1, 1), (LONGEST_ANSWER, MOST_CLAIMS)):
         fill(room, claims)
@@ -282,7 +282,7 @@ def test_what_is_over_is_forgotten_with_its_answer_and_begins_no_more_by_whateve
     assert here.kept.sweep() == 0  # no record is as late as that
     note(here)
     assert here.kept.sweep() == 2
-    with here.means.store.read() as snapshot:
+    with here.adapters.store.read() as snapshot:
         assert snapshot.shared_claims.claim(SPACE, "payments", permit.action) is None
     here.world.clock.at = permit.issued + 1  # another daemon's, that is behind
     with pytest.raises(ServedForgottenError):
@@ -301,14 +301,16 @@ def test_of_a_store_that_was_put_back_nothing_begins_that_was_permitted_before(h
     def lose(tx: Transaction) -> None:
         tx.shared_claims.drop(SPACE, "payments", Instant(2**60), limit=9)
 
-    here.means.store.write(lose)  # as in a copy that is older than the claim
-    told = Anew(origin="example.com/new", held=7, seen=9, why="the store was put back from a copy")
-    begin_anew(here.means, told, Actor(name="uid:1000", proof="the account of the data directory"))
+    here.adapters.store.write(lose)  # as in a copy that is older than the claim
+    told = StoreDeclaration(
+        origin="example.com/new", held=7, seen=9, why="the store was put back from a copy"
+    )
+    begin_anew(here.adapters, told, Actor(name="uid:1000", proof="the account of the data directory"))
     here.world.views.forget()
-    here.kept = Kept(here.means)  # another process
+    here.kept = Kept(here.adapters)  # another process
     for permit in (done, open_, begun_before):
         assert "begin-refused" in beginning(here, permit)
-    stop(here.means, SPACE, stopped=False, reason="", actor=ANN)
+    stop(here.adapters, SPACE, stopped=False, reason="", actor=ANN)
     here.world.views.forget()
     for permit in (done, open_, begun_before):
         assert "begin-refused" in beginning(here, permit)
@@ -352,8 +354,8 @@ def test_a_store_that_lost_claims_which_this_daemon_saw_begins_and_answers_nothi
     second.close()
 
 
-def wish_of(permit: Token) -> SharedWish:
-    return SharedWish(
+def wish_of(permit: Token) -> SharedRequest:
+    return SharedRequest(
         txn=permit.action, token=permit.id, request=request_digest("r"), claimant="c" * 32, takes=30
     )
 

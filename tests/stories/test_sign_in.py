@@ -24,10 +24,10 @@ from taskbound.core.identity.sign_in import (
     TOGETHER,
     WAITS,
     BadReturnError,
-    Brought,
     NotFreshError,
     NotSignedInError,
     NotStrongError,
+    SignInReturn,
     SignInTokenError,
     TooManySignInsError,
     place_of,
@@ -41,7 +41,7 @@ from tests.world import ANN, World
 if TYPE_CHECKING:
     from taskbound.core.clock import Instant
     from taskbound.core.identity.issuer import IdentityIssuer
-    from taskbound.ports.identity import Wanted
+    from taskbound.ports.identity import AuthorizationParameters
     from taskbound.ports.store import Store, Transaction
 
 from tests.stories.signing import BOB, HERE, ORIGIN, SPACE, Lobby, shown
@@ -86,9 +86,9 @@ def test_of_all_who_bring_one_answer_at_once_to_two_daemons_one_is_signed_in(
     lobby = Lobby(stores[0])
     first = lobby.world
     second = World(store=stores[1], policy=first.policy, clock=first.clock, chance=first.chance)
-    others = [SignIns(one.means, lobby.corp, origin=ORIGIN) for one in (first, second)]
+    others = [SignIns(one.adapters, lobby.corp, origin=ORIGIN) for one in (first, second)]
     state, secret = lobby.begin()
-    brought = Brought(issuer="corp", code=lobby.corp.let_in(state), iss="https://corp.example")
+    brought = SignInReturn(issuer="corp", code=lobby.corp.let_in(state), iss="https://corp.example")
     ready, found = Barrier(2), []
 
     def bring(one: SignIns) -> None:
@@ -137,7 +137,7 @@ def test_the_nonce_of_another_sign_in_signs_nobody_in(plain: Lobby) -> None:
 @pytest.mark.parametrize("iss", ["", "https://evil.example"])
 def test_where_an_issuer_promises_to_say_who_it_is_it_has_to(plain: Lobby, iss: str) -> None:
     state, secret = plain.begin()
-    brought = Brought(issuer="corp", code=plain.corp.let_in(state), iss=iss)
+    brought = SignInReturn(issuer="corp", code=plain.corp.let_in(state), iss=iss)
     with pytest.raises(DeniedError) as caught:
         plain.sign_ins.prove(state, brought, secret, address=HERE)
     assert caught.value.code == "sign-in-another-issuer"
@@ -147,9 +147,11 @@ def test_where_an_issuer_promises_to_say_who_it_is_it_has_to(plain: Lobby, iss: 
 def test_an_issuer_that_promises_nothing_may_say_nothing_and_says_nothing_wrong(plain: Lobby) -> None:
     plain.corp.promises = False
     state, secret = plain.begin()
-    plain.sign_ins.prove(state, Brought(issuer="corp", code=plain.corp.let_in(state)), secret, address=HERE)
+    plain.sign_ins.prove(
+        state, SignInReturn(issuer="corp", code=plain.corp.let_in(state)), secret, address=HERE
+    )
     state, secret = plain.begin()
-    wrong = Brought(issuer="corp", code=plain.corp.let_in(state), iss="https://evil.example")
+    wrong = SignInReturn(issuer="corp", code=plain.corp.let_in(state), iss="https://evil.example")
     with pytest.raises(DeniedError):
         plain.sign_ins.prove(state, wrong, secret, address=HERE)
 
@@ -213,19 +215,19 @@ def test_an_account_is_linked_by_hand_by_who_owns_the_data_directory_alone(lobby
 def test_only_an_issuer_of_people_has_accounts_and_with_them_it_stays(lobby: Lobby) -> None:
     lobby.add("jobs", use="workloads", audience="")
     with pytest.raises(UnknownIdentityIssuerError):
-        link_account(lobby.world.means, SPACE, "ann", issuer="jobs", subject="s", actor=ANN, owns=True)
+        link_account(lobby.world.adapters, SPACE, "ann", issuer="jobs", subject="s", actor=ANN, owns=True)
     with pytest.raises(UnknownIdentityIssuerError):
         lobby.sign_ins.begin(SPACE, "jobs", back="/sign-in", address=HERE)
     assert [one.name for one in lobby.sign_ins.choices(SPACE)] == ["corp"]
     with pytest.raises(IssuerInUseError):
-        drop_identity_issuer(lobby.world.means, SPACE, "corp", actor=ANN, owns=True)
+        drop_identity_issuer(lobby.world.adapters, SPACE, "corp", actor=ANN, owns=True)
     lobby.unlink()
-    drop_identity_issuer(lobby.world.means, SPACE, "corp", actor=ANN, owns=True)
+    drop_identity_issuer(lobby.world.adapters, SPACE, "corp", actor=ANN, owns=True)
 
 
 def test_an_issuer_that_was_changed_while_it_was_asked_signs_nobody_in(lobby: Lobby) -> None:
     state, secret = lobby.begin()
-    brought = Brought(issuer="corp", code=lobby.corp.let_in(state), iss="https://corp.example")
+    brought = SignInReturn(issuer="corp", code=lobby.corp.let_in(state), iss="https://corp.example")
     proven = lobby.sign_ins.prove(state, brought, secret, address=HERE)
     changed = replace(proven.issuer, audience="them")
     lobby.world.store.write(lambda tx: tx.workloads.drop_identity_issuer(SPACE, "corp"))
@@ -242,15 +244,15 @@ def test_a_session_ends_with_its_time_its_account_its_person_or_when_somebody_sa
     lobby.out(entered)
 
     entered = lobby.enter()
-    sweep_sign_ins(lobby.world.means)
+    sweep_sign_ins(lobby.world.adapters)
     lobby.sign_ins.sign_out(shown(entered.secret))
     lobby.sign_ins.sign_out(shown(entered.secret))
     lobby.out(entered)
 
     entered = lobby.enter()
     with pytest.raises(NotSelfError):
-        end_session(lobby.world.means, SPACE, entered.session.id, actor=BOB, owns=False)
-    end_session(lobby.world.means, SPACE, entered.session.id, actor=ANN, owns=False)
+        end_session(lobby.world.adapters, SPACE, entered.session.id, actor=BOB, owns=False)
+    end_session(lobby.world.adapters, SPACE, entered.session.id, actor=ANN, owns=False)
     lobby.out(entered)
 
     entered = lobby.enter()
@@ -263,7 +265,7 @@ def test_a_session_ends_with_its_time_its_account_its_person_or_when_somebody_sa
 
     lobby.link("bob", "s-bob")
     entered = lobby.enter("s-bob")
-    people = People(lobby.world.means, lobby.world.views)
+    people = People(lobby.world.adapters, lobby.world.views)
     people.leave(SPACE, "bob", BOB, owns=False, reason="")
     lobby.out(entered)
     people.come_back(SPACE, "bob", ANN, owns=True)
@@ -309,11 +311,11 @@ def test_what_waits_for_an_issuer_goes_with_it_and_is_not_brought_to_another_of_
     state, secret = lobby.begin()
     code = lobby.corp.let_in(state)
     lobby.unlink()
-    drop_identity_issuer(lobby.world.means, SPACE, "corp", actor=ANN, owns=True)
+    drop_identity_issuer(lobby.world.adapters, SPACE, "corp", actor=ANN, owns=True)
     lobby.add("corp", issuer="https://evil.example")
     lobby.link("ann", "s-ann")
     with pytest.raises(DeniedError) as caught:
-        lobby.sign_ins.prove(state, Brought(issuer="corp", code=code), secret, address=HERE)
+        lobby.sign_ins.prove(state, SignInReturn(issuer="corp", code=code), secret, address=HERE)
     assert caught.value.code == "unknown-sign-in"
     assert len(lobby.corp.codes) == 1
 
@@ -321,9 +323,9 @@ def test_what_waits_for_an_issuer_goes_with_it_and_is_not_brought_to_another_of_
 def test_no_sign_in_waits_for_an_issuer_that_was_changed_while_it_was_looked_at(plain: Lobby) -> None:
     asked = plain.corp.address
 
-    def meanwhile(issuer: IdentityIssuer, wanted: Wanted, now: Instant) -> tuple[str, bool]:
+    def meanwhile(issuer: IdentityIssuer, wanted: AuthorizationParameters, now: Instant) -> tuple[str, bool]:
         plain.unlink()
-        drop_identity_issuer(plain.world.means, SPACE, "corp", actor=ANN, owns=True)
+        drop_identity_issuer(plain.world.adapters, SPACE, "corp", actor=ANN, owns=True)
         plain.add("corp", issuer="https://evil.example")
         return asked(issuer, wanted, now)
 
@@ -336,7 +338,7 @@ def test_no_sign_in_waits_for_an_issuer_that_was_changed_while_it_was_looked_at(
 def test_what_a_browser_held_before_it_signed_in_anew_is_nobodys(lobby: Lobby) -> None:
     first, other = lobby.enter(), lobby.enter()
     state, secret = lobby.begin()
-    brought = Brought(issuer="corp", code=lobby.corp.let_in(state), iss="https://corp.example")
+    brought = SignInReturn(issuer="corp", code=lobby.corp.let_in(state), iss="https://corp.example")
     proven = lobby.sign_ins.prove(state, brought, secret, address=HERE)
     anew = lobby.sign_ins.enter(proven, address=HERE, before=shown(first.secret))
     lobby.out(first)
@@ -348,9 +350,9 @@ def test_what_a_browser_held_before_it_signed_in_anew_is_nobodys(lobby: Lobby) -
 def test_who_has_left_while_their_issuer_was_asked_is_not_signed_in(lobby: Lobby) -> None:
     lobby.link("bob", "s-bob")
     state, secret = lobby.begin()
-    brought = Brought(issuer="corp", code=lobby.corp.let_in(state, "s-bob"), iss="https://corp.example")
+    brought = SignInReturn(issuer="corp", code=lobby.corp.let_in(state, "s-bob"), iss="https://corp.example")
     proven = lobby.sign_ins.prove(state, brought, secret, address=HERE)
-    People(lobby.world.means, lobby.world.views).leave(SPACE, "bob", BOB, owns=False, reason="")
+    People(lobby.world.adapters, lobby.world.views).leave(SPACE, "bob", BOB, owns=False, reason="")
     with pytest.raises(UnknownAccountError):
         lobby.sign_ins.enter(proven, address=HERE)
     assert lobby.codes() == ["unknown-account"]
@@ -403,8 +405,8 @@ def test_so_many_sign_ins_wait_in_all_until_their_time_is_over(lobby: Lobby) -> 
         lobby.begin(address="198.51.100.1")
     lobby.world.clock.advance(WAITS / 1_000_000 + 1)
     lobby.link("ann", "another")  # the log's own time has passed as well
-    sweep_sign_ins(lobby.world.means)
-    sweep_sign_ins(lobby.world.means)
+    sweep_sign_ins(lobby.world.adapters)
+    sweep_sign_ins(lobby.world.adapters)
     lobby.begin(address="198.51.100.1")
 
 
@@ -426,7 +428,7 @@ def test_refusals_beyond_their_allowance_are_counted_and_told_at_the_end_of_the_
     lobby = Lobby(store, allowance=Allowance(burst=2, rate=1))
     for _ in range(5):
         with pytest.raises(TaskboundError):
-            lobby.sign_ins.prove("x", Brought(issuer="corp"), "", address=HERE)
+            lobby.sign_ins.prove("x", SignInReturn(issuer="corp"), "", address=HERE)
     assert lobby.codes() == ["unknown-sign-in"] * 2
     lobby.sign_ins.tell(final=True)
     assert lobby.world.events("refusals-dropped")[-1]["count"] == 3
@@ -453,6 +455,6 @@ def test_each_refused_beginning_is_one_record_until_its_allowance_is_used_up() -
 
 def test_who_makes_an_answer_up_chooses_no_namespace_whose_log_has_it(plain: Lobby) -> None:
     with pytest.raises(TaskboundError):
-        plain.sign_ins.prove(f"elsewhere.{'0' * 43}", Brought(issuer="corp"), "", address=HERE)
+        plain.sign_ins.prove(f"elsewhere.{'0' * 43}", SignInReturn(issuer="corp"), "", address=HERE)
     (found,) = [one for one in plain.world.records() if one["event"]["kind"] == "sign-in-refused"]
     assert found["namespace"] == SPACE

@@ -8,7 +8,7 @@ import pytest
 
 from taskbound.core.clock import Instant
 from taskbound.core.task import NoTaskError, TaskEvent
-from taskbound.flows.decision.context import Standings
+from taskbound.flows.decision.context import ContextCache
 from taskbound.flows.revocation import stop
 from tests.world import ANN, CEILING, LOOK, PAY, World, code_of, scope_of
 
@@ -37,7 +37,7 @@ def suspend(world: World, _: Task) -> None:
 
 
 def stop_all(world: World, _: Task) -> None:
-    stop(world.means, "default", stopped=True, reason="fire", actor=ANN)
+    stop(world.adapters, "default", stopped=True, reason="fire", actor=ANN)
 
 
 def change_tool(world: World, _: Task) -> None:
@@ -132,14 +132,14 @@ def test_a_call_that_is_bound_to_no_task_gains_nothing_from_one_that_was(world: 
 
 def test_a_tool_that_was_missing_is_found_once_it_is_pinned(world: World) -> None:
     task = world.settle_in()
-    standings = Standings(world.views, world.means.policy)
+    standings = ContextCache(world.views, world.adapters.policy)
     call = world.call(task, "bank__burn")
     assert standings.of(call) is not standings.of(call)
 
 
 def test_what_a_standing_remembers_is_bounded_and_the_oldest_goes(world: World) -> None:
     task = world.settle_in()
-    standings = Standings(world.views, world.means.policy, most=1)
+    standings = ContextCache(world.views, world.adapters.policy, most=1)
     first = standings.of(world.call(task))
     assert standings.of(world.call(task)) is first
     standings.of(world.call(task, "bank__look"))
@@ -152,7 +152,7 @@ def test_what_a_standing_remembers_is_bounded_and_the_oldest_goes(world: World) 
 
 
 def test_flags_outcome_and_proof_each_make_another_case(world: World) -> None:
-    standing = Standings(world.views, world.means.policy).of(world.call(world.settle_in()))
+    standing = ContextCache(world.views, world.adapters.policy).of(world.call(world.settle_in()))
     cases = [
         standing.case(flags, outcome, proof, NOW)
         for flags in ((), ("bidi",))
@@ -188,7 +188,7 @@ def test_a_ceiling_and_an_ancestor_that_say_anything_are_asked_for_each_call(
 
 
 def test_a_ceiling_that_says_nothing_of_the_arguments_is_not_asked(world: World) -> None:
-    standing = Standings(world.views, world.means.policy).of(world.call(world.settle_in()))
+    standing = ContextCache(world.views, world.adapters.policy).of(world.call(world.settle_in()))
     assert standing.require(None, world.clock.now()).bounds == ()
 
 

@@ -124,7 +124,9 @@ def test_an_answer_counts_no_more_when_its_sign_in_has_ended_and_people_are_aske
 def test_an_answer_is_worth_nothing_when_its_account_was_unlinked(here: Stepping) -> None:
     action = held(here)
     here.say_by(action, "bob", here.sign_in("bob"))
-    unlink_account(here.world.means, "default", "bob", issuer="corp", subject="s-bob", actor=ANN, owns=True)
+    unlink_account(
+        here.world.adapters, "default", "bob", issuer="corp", subject="s-bob", actor=ANN, owns=True
+    )
     assert held(here) != action
     assert here.approval(action).state is SUPERSEDED
 
@@ -304,14 +306,14 @@ def issued(there: Stepping, tmp_path: Path) -> Iterator[Issued]:
 
 
 def test_a_token_lends_its_sign_in_to_its_own_person_alone_while_nobody_revokes_it(issued: Issued) -> None:
-    one, means = issued.one, issued.one.world.means
+    one, adapters = issued.one, issued.one.world.adapters
     bobs = issued.principal("bob")
-    assert signed_in_by(means, bobs, "carl") is None
-    assert signed_in_by(means, None, "bob") is None
-    assert signed_in_by(means, issued.principal("bob", at=0), "bob") is None
-    signed = signed_in_by(means, bobs, "bob")
+    assert signed_in_by(adapters, bobs, "carl") is None
+    assert signed_in_by(adapters, None, "bob") is None
+    assert signed_in_by(adapters, issued.principal("bob", at=0), "bob") is None
+    signed = signed_in_by(adapters, bobs, "bob")
     assert isinstance(bobs.proof, TokenProof)
-    weak = signed_in_by(means, issued.principal("bob", acr="pwd"), "bob")
+    weak = signed_in_by(adapters, issued.principal("bob", acr="pwd"), "bob")
     assert signed is not None
     assert weak is not None
     assert (signed.acr, signed.token) == ("mfa", bobs.proof.token)
@@ -320,14 +322,14 @@ def test_a_token_lends_its_sign_in_to_its_own_person_alone_while_nobody_revokes_
         one.say_by(action, "bob", replace(weak, acr="mfa"))  # says something else than its token does
     assert one.say_by(action, "bob", signed)[0].state is APPROVED
     one.world.clock.advance(1800)  # the token is long over
-    revoke_token(means, "default", signed.token, ANN, owns=True, why="stolen")
+    revoke_token(adapters, "default", signed.token, ANN, owns=True, why="stolen")
     assert held(one) != action
     assert one.approval(action).state is SUPERSEDED
 
 
 def test_a_token_that_is_over_by_its_time_has_lent_its_sign_in(issued: Issued) -> None:
     one = issued.one
-    signed = signed_in_by(one.world.means, issued.principal("bob"), "bob")
+    signed = signed_in_by(one.world.adapters, issued.principal("bob"), "bob")
     action = held(one)
     one.say_by(action, "bob", signed)
     one.world.clock.advance(1800)
@@ -336,7 +338,7 @@ def test_a_token_that_is_over_by_its_time_has_lent_its_sign_in(issued: Issued) -
 
 def test_a_token_whose_key_was_revoked_lent_nothing(issued: Issued) -> None:
     one = issued.one
-    signed = signed_in_by(one.world.means, issued.principal("bob"), "bob")
+    signed = signed_in_by(one.world.adapters, issued.principal("bob"), "bob")
     assert signed is not None
     action = held(one)
     one.say_by(action, "bob", signed)

@@ -19,9 +19,9 @@ TOLD = Reconciled(epoch=2, since=7, why="the store has fewer records than the br
 
 def test_it_is_recorded_once_and_whoever_watches_over_agents_hears_of_it(world: World) -> None:
     world.settle_in()
-    assert [take_reconciled(world.means, "default", TOLD) for _ in range(3)] == [True, False, False]
+    assert [take_reconciled(world.adapters, "default", TOLD) for _ in range(3)] == [True, False, False]
     later = replace(TOLD, since=8)
-    assert take_reconciled(world.means, "default", later)
+    assert take_reconciled(world.adapters, "default", later)
     found = world.events("store-reconciled")
     assert [(one["epoch"], one["since"], one["ended"], one["targets"]) for one in found] == [
         (2, 7, 3, 1),
@@ -42,7 +42,7 @@ def test_it_is_recorded_once_where_it_is_told_by_several_at_once(world: World) -
 
     def tell() -> None:
         gate.wait()
-        taken.append(take_reconciled(world.means, "default", TOLD))
+        taken.append(take_reconciled(world.adapters, "default", TOLD))
 
     tellers = [threading.Thread(target=tell) for _ in range(4)]
     for one in tellers:
@@ -70,5 +70,5 @@ def test_it_is_recorded_once_where_it_is_told_by_several_at_once(world: World) -
 def test_what_can_be_said_of_no_store_is_not_recorded(world: World, wrong: Reconciled) -> None:
     world.settle_in()
     with pytest.raises(WrongTellingError):
-        take_reconciled(world.means, "default", wrong)
+        take_reconciled(world.adapters, "default", wrong)
     assert world.events("store-reconciled") == []

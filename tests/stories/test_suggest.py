@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def suggested(world: World, **order: Any) -> Suggested:
-    return suggest_scope(world.means, SuggestOrder(namespace="default", **order))
+    return suggest_scope(world.adapters, SuggestOrder(namespace="default", **order))
 
 
 def grants(found: Suggested) -> Any:

@@ -43,7 +43,7 @@ def aiming() -> Aiming:
 def leave(aiming: Aiming, name: str) -> dict[str, Any]:
     """Who is told what, if anybody is."""
     aiming.world.add_agent("coder")
-    people = People(aiming.means, aiming.world.views)
+    people = People(aiming.adapters, aiming.world.views)
     people.leave("default", name, OWNER, owns=True, reason="")
     return aiming.world.monitor.messages[-1]
 
@@ -118,7 +118,7 @@ def test_a_target_is_declared_with_an_access_that_is_sealed_for_it_alone(aiming:
 def test_nobody_who_is_not_there_answers_for_a_target(aiming: Aiming, file: dict[str, Any]) -> None:
     with pytest.raises(UnknownIdentityError):
         aiming.add(file)
-    with aiming.means.store.read() as seen:
+    with aiming.adapters.store.read() as seen:
         assert seen.targets.targets("default") == ()
         assert seen.tools.server("default", "orders-db") is None
 
@@ -196,7 +196,7 @@ def test_another_access_and_the_removal_are_its_owners_and_that_accounts_to_say(
         with pytest.raises(NotSelfError):
             aiming.targets.remove("default", "orders-db", actor, owns=False)
     for name in TOOLS:
-        set_owner(aiming.means, "default", name, "carol", actor=BOB, owns=False)
+        set_owner(aiming.adapters, "default", name, "carol", actor=BOB, owns=False)
     with pytest.raises(NotSelfError):
         aiming.targets.remove("default", "orders-db", BOB, owns=False)
     aiming.targets.remove("default", "orders-db", CAROL, owns=False)
@@ -214,7 +214,7 @@ def test_a_target_and_a_server_never_have_one_name(aiming: Aiming) -> None:
     aiming.world.add_bank()
     with pytest.raises(TargetExistsError, match="a server named"):
         aiming.add(declared(target="bank"))
-    with aiming.means.store.read() as seen:
+    with aiming.adapters.store.read() as seen:
         assert [one.name for one in seen.tools.servers("default")] == ["bank"]
 
 
@@ -262,7 +262,7 @@ def test_a_target_in_which_nothing_is_left_goes_with_its_tools_and_may_be_declar
     give(aiming, "c", S.UNSUPPORTED, due=NEVER)
     before = aiming.tools()
     aiming.targets.remove("default", "orders-db", BOB, owns=False)
-    with aiming.means.store.read() as seen:
+    with aiming.adapters.store.read() as seen:
         assert seen.targets.targets("default") == ()
         assert seen.tools.server("default", "orders-db") is None
     assert aiming.tools() == {}
@@ -281,7 +281,7 @@ def test_a_target_is_no_server_to_anybody_who_works_on_servers(aiming: Aiming) -
     with pytest.raises(UnknownServerError):
         aiming.world.sights.see("default", "orders-db", aiming.row().identity, [], agent=None)
     with pytest.raises(UnknownServerError):
-        Secrets(aiming.means).put(
+        Secrets(aiming.adapters).put(
             "default", "orders-db", "admin:access", number=2, sealed=sealed_for(FILE, number=2), actor=BOB
         )
     assert {one.state for one in aiming.tools().values()} == {"pinned"}
@@ -303,14 +303,14 @@ def test_whoever_leaves_owns_no_target_and_approves_for_none_and_who_watches_is_
     assert news["tools_without_owner"] == list(TOOLS)
     assert {one.owner for one in aiming.tools().values()} == {""}
     assert aiming.named() == dict.fromkeys(TOOLS, ("carol",))
-    with aiming.means.store.read() as seen:
+    with aiming.adapters.store.read() as seen:
         assert answering(seen, aiming.row()) == ((), ("carol",))
 
 
 def test_a_target_that_was_given_away_is_left_by_nobody_who_declared_it(aiming: Aiming) -> None:
     aiming.ready()
     for name in TOOLS:
-        set_owner(aiming.means, "default", name, "carol", actor=BOB, owns=False)
+        set_owner(aiming.adapters, "default", name, "carol", actor=BOB, owns=False)
     assert "targets_without_owner" not in leave(aiming, "bob")
 
 
@@ -319,7 +319,7 @@ def test_a_target_whose_owner_left_before_its_test_was_over_has_tools_that_nobod
 ) -> None:
     test = aiming.add(declared(approvers=["bob", "carol"]))
     assert leave(aiming, "bob")["targets_without_owner"] == ["orders-db"]
-    with aiming.means.store.read() as seen:
+    with aiming.adapters.store.read() as seen:
         assert answering(seen, aiming.row()) == ((), ("carol",))
     aiming.work(test)
     assert {one.owner for one in aiming.tools().values()} == {""}
@@ -328,9 +328,9 @@ def test_a_target_whose_owner_left_before_its_test_was_over_has_tools_that_nobod
 
 def test_who_answers_for_a_target_is_who_answers_for_its_tools_now(aiming: Aiming) -> None:
     aiming.ready()
-    set_owner(aiming.means, "default", TOOLS[0], "carol", actor=BOB, owns=False)
-    set_approvers(aiming.means, "default", TOOLS[1], ("ann",), actor=OWNER, owns=True)
-    with aiming.means.store.read() as seen:
+    set_owner(aiming.adapters, "default", TOOLS[0], "carol", actor=BOB, owns=False)
+    set_approvers(aiming.adapters, "default", TOOLS[1], ("ann",), actor=OWNER, owns=True)
+    with aiming.adapters.store.read() as seen:
         assert answering(seen, aiming.row()) == (("bob", "carol"), ("ann", "carol"))
 
 

@@ -64,7 +64,7 @@ def test_a_target_begins_untested_with_a_canary_of_each_kind_and_without_a_tool(
 
 def test_the_record_of_a_canarys_beginning_is_the_one_that_its_row_names(aiming: Aiming) -> None:
     test = aiming.add()
-    with aiming.means.store.read() as seen:
+    with aiming.adapters.store.read() as seen:
         for row in aiming.canaries(test):
             kept = seen.audit.numbered(row.record)
             assert kept is not None
@@ -117,7 +117,7 @@ def test_it_is_ready_with_its_last_canary_that_was_used_and_is_gone_and_has_its_
 
 
 def test_what_stands_of_a_target_is_what_the_log_says_of_it(aiming: Aiming) -> None:
-    open_mark(aiming.means)
+    open_mark(aiming.adapters)
     broker = Broker(world=aiming.world)
     for one in aiming.canaries(aiming.add()):
         broker.mint(one)
@@ -125,7 +125,7 @@ def test_what_stands_of_a_target_is_what_the_log_says_of_it(aiming: Aiming) -> N
     first, _ = aiming.canaries(aiming.targets.test("default", "orders-db", BOB))
     broker.take(first, Step.MINT).failed("target-refused", "no group `clerks`")
     assert aiming.row().trouble
-    with aiming.means.store.read() as seen:
+    with aiming.adapters.store.read() as seen:
         assert compare_rows(seen, lambda _done, _total: None).differences == ()
 
 

@@ -45,11 +45,11 @@ def order(**changes: Any) -> TaskOrder:
 
 
 def where(world: World, *ancestry: tuple[int, int], agent: str = "coder", named: str = "") -> str:
-    return bind(world.means, "default", agent, boot=BOOT, ancestry=ancestry, named=named).id
+    return bind(world.adapters, "default", agent, boot=BOOT, ancestry=ancestry, named=named).id
 
 
 def run(world: World, task: str, pid: int, started: int = 7) -> None:
-    register_run(world.means, "default", task, ANN, boot=BOOT, pid=pid, started=started)
+    register_run(world.adapters, "default", task, ANN, boot=BOOT, pid=pid, started=started)
 
 
 def test_a_started_task_runs_and_is_recorded_with_its_scope(world: World) -> None:
@@ -88,7 +88,7 @@ def test_a_task_that_can_not_be_is_refused_and_leaves_nothing(
 def test_no_task_starts_while_everything_is_stopped_and_none_is_resumed(world: World) -> None:
     task = world.settle_in()
     world.tasks.pause("default", task.id, ANN, reason="")
-    stop(world.means, "default", stopped=True, reason="", actor=ANN)
+    stop(world.adapters, "default", stopped=True, reason="", actor=ANN)
     with pytest.raises(StoppedError):
         world.tasks.start(order(), ANN)
     with pytest.raises(StoppedError):
@@ -122,7 +122,7 @@ def test_a_monitor_that_takes_nothing_for_fifteen_minutes_starts_no_new_task(wor
 
 def test_law_5_a_checkpoint_goes_to_the_monitors_of_every_namespace(world: World) -> None:
     world.settle_in()
-    register_person(world.means, "other", "bo", uid=1001, actor=ANN)
+    register_person(world.adapters, "other", "bo", uid=1001, actor=ANN)
     given = {"owner": "bo", "approvers": ("bo",), "monitor": "world:2", "ceiling": scope_of(CEILING)}
     world.agents.register("other", "helper", actor=ANN, **given)  # type: ignore[arg-type]  # by their names
     world.agents.test_monitor("other", "helper", ANN)
@@ -244,7 +244,7 @@ def test_a_pid_that_was_given_to_another_process_is_no_run(world: World) -> None
 def test_a_run_of_before_the_machines_restart_is_no_run(world: World) -> None:
     task = world.settle_in()
     beside = world.start()
-    register_run(world.means, "default", task.id, ANN, boot="boot-0", pid=100, started=7)
+    register_run(world.adapters, "default", task.id, ANN, boot="boot-0", pid=100, started=7)
     assert where(world, (100, 7)) == beside.id
 
 
@@ -271,28 +271,28 @@ def template(name: str, scope: Scope, **more: Any) -> Template:
 
 def test_a_task_made_from_a_template_has_its_scope(world: World) -> None:
     world.settle_in()
-    save_template(world.means, template("bills", scope_of(SCOPE)), ANN)
+    save_template(world.adapters, template("bills", scope_of(SCOPE)), ANN)
     task = world.tasks.start(order(scope=None, template="bills"), ANN)
     assert task.scope == scope_of(SCOPE)
     assert world.events("task-started")[-1]["template"] == "bills"
-    drop_template(world.means, "default", "bills", ANN)
+    drop_template(world.adapters, "default", "bills", ANN)
     with pytest.raises(TaskSyntaxError):
         world.tasks.start(order(scope=None, template="bills"), ANN)
     with pytest.raises(UnknownTemplateError):
-        drop_template(world.means, "default", "bills", ANN)
+        drop_template(world.adapters, "default", "bills", ANN)
 
 
 def test_a_template_saved_again_replaces_the_one_before(world: World) -> None:
     world.settle_in()
     narrow = scope_of({"grants": [{"tool": "bank__look", "others": "any"}]})
     for scope in (scope_of(SCOPE), narrow):
-        save_template(world.means, template("t", scope), ANN)
+        save_template(world.adapters, template("t", scope), ANN)
     assert world.tasks.start(order(scope=None, template="t"), ANN).scope == narrow
 
 
 def test_a_stop_that_comes_while_a_task_is_being_started_wins(world: World) -> None:
     world.settle_in()
-    world.meanwhile(lambda: stop(world.means, "default", stopped=True, reason="", actor=ANN))
+    world.meanwhile(lambda: stop(world.adapters, "default", stopped=True, reason="", actor=ANN))
     with pytest.raises(StoppedError):
         world.tasks.start(order(), ANN)
 
@@ -315,12 +315,12 @@ def test_f6_what_ends_something_may_use_the_reserve_and_what_permits_may_not(wor
 
     world.store.write = note  # type: ignore[method-assign]  # listens at the seam
     world.tasks.pause("default", task.id, ANN, reason="")
-    stop(world.means, "default", stopped=True, reason="", actor=ANN)
+    stop(world.adapters, "default", stopped=True, reason="", actor=ANN)
     world.tasks.end("default", task.id, TaskEvent.CANCEL, ANN, reason="")
     world.agents.suspend("default", "coder", ANN, reason="")
     assert asked == [True] * 4
     asked.clear()
-    stop(world.means, "default", stopped=False, reason="", actor=ANN)
+    stop(world.adapters, "default", stopped=False, reason="", actor=ANN)
     world.ask(task)
     assert asked == [False] * 2
 

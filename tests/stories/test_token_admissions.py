@@ -137,14 +137,14 @@ def test_a_client_is_let_in_while_its_task_gives_authority(desk: Desk, what: str
         world.tasks.end(SPACE, desk.task.id, TaskEvent.COMPLETE, ANN, reason="")
         wanted = TaskEndedError
     elif what == "stopped":
-        stop(world.means, SPACE, stopped=True, reason="x", actor=ANN)
+        stop(world.adapters, SPACE, stopped=True, reason="x", actor=ANN)
         wanted = StoppedError
     elif what == "suspended":
         world.agents.suspend(SPACE, "coder", ANN, reason="x")
         wanted = InactiveAgentError
     elif what == "left":
-        register_person(world.means, SPACE, "eve", uid=1001, actor=ANN)
-        People(world.means, world.views).leave(SPACE, "ann", EVE, owns=True, reason="x")
+        register_person(world.adapters, SPACE, "eve", uid=1001, actor=ANN)
+        People(world.adapters, world.views).leave(SPACE, "ann", EVE, owns=True, reason="x")
         wanted = UnknownIdentityError
     elif what == "parent":
         world.add_agent("helper")
@@ -164,8 +164,8 @@ def test_a_client_is_let_in_while_its_task_gives_authority(desk: Desk, what: str
 
 def test_who_consented_as_the_owner_of_an_agent_lets_nobody_in_once_it_is_anothers(desk: Desk) -> None:
     world = desk.world
-    register_person(world.means, SPACE, "eve", uid=1001, actor=ANN, owner_uid=1001)
-    people = People(world.means, world.views)
+    register_person(world.adapters, SPACE, "eve", uid=1001, actor=ANN, owner_uid=1001)
+    people = People(world.adapters, world.views)
     desk.task = world.start(actor=EVE)
     code, let_in = desk.code(), desk.admitted()
     both = ("ann", "eve")
@@ -187,7 +187,7 @@ def test_a_paused_task_refuses_and_uses_no_refresh_token_up(desk: Desk) -> None:
 def test_a_client_that_is_removed_is_let_in_nowhere_any_more(desk: Desk) -> None:
     let_in = [desk.admitted(), desk.admitted()]
     waiting = desk.begin()
-    drop_client(desk.world.means, SPACE, "desk", actor=ANN, owns=True)
+    drop_client(desk.world.adapters, SPACE, "desk", actor=ANN, owns=True)
     refused(AdmissionEndedError, lambda: desk.renew(let_in[0].refresh))
     refused(AdmissionEndedError, lambda: desk.renew(let_in[1].refresh))
     refused(NotAskedError, lambda: desk.consent(waiting))
@@ -199,12 +199,12 @@ def test_what_is_over_for_a_day_is_forgotten_and_nothing_that_counts(desk: Desk)
     code = desk.code()
     let_in = desk.exchange(code)
     desk.world.clock.advance(86_000)
-    register_person(desk.world.means, SPACE, "bob", uid=1002, actor=ANN)
-    assert sweep_asked(desk.world.means) == 0
+    register_person(desk.world.adapters, SPACE, "bob", uid=1002, actor=ANN)
+    assert sweep_asked(desk.world.adapters) == 0
     refused(ReusedCodeError, lambda: desk.exchange(code))
     desk.world.clock.advance(minutes(2) / 1_000_000 + 3600 + 400)
-    register_person(desk.world.means, SPACE, "eve", uid=1003, actor=ANN)
-    assert sweep_asked(desk.world.means) == 2
+    register_person(desk.world.adapters, SPACE, "eve", uid=1003, actor=ANN)
+    assert sweep_asked(desk.world.adapters) == 2
     refused(BadCodeError, lambda: desk.exchange(code))
     refused(BadRefreshError, lambda: desk.renew(let_in.refresh))
 
@@ -213,7 +213,7 @@ def test_what_is_over_for_a_day_is_forgotten_and_nothing_that_counts(desk: Desk)
 
 
 def ended(desk: Desk, admission: str, actor: Actor = ANN, *, owns: bool = False) -> None:
-    end_admission(desk.world.means, SPACE, admission, actor, owns=owns, why="laptop lost")
+    end_admission(desk.world.adapters, SPACE, admission, actor, owns=owns, why="laptop lost")
 
 
 def test_whose_task_or_agent_it_is_ends_what_a_client_was_let_in_to_with_one_record(desk: Desk) -> None:
@@ -229,7 +229,7 @@ def test_whose_task_or_agent_it_is_ends_what_a_client_was_let_in_to_with_one_rec
 def test_a_person_without_anything_to_say_about_it_ends_nothing_and_the_owner_of_the_directory_all(
     desk: Desk,
 ) -> None:
-    register_person(desk.world.means, SPACE, "eve", uid=1001, actor=ANN)
+    register_person(desk.world.adapters, SPACE, "eve", uid=1001, actor=ANN)
     let_in = desk.admitted()
     refused(NotInChargeError, lambda: ended(desk, let_in.admission.id, EVE))
     refused(UnknownAdmissionError, lambda: ended(desk, "adm_none", ANN))
@@ -242,9 +242,9 @@ def test_a_person_without_anything_to_say_about_it_ends_nothing_and_the_owner_of
 def test_a_client_that_gives_a_refresh_token_back_is_let_in_no_more(desk: Desk, turn: int) -> None:
     let_in = desk.admitted()
     tokens = [let_in.refresh, desk.renew(let_in.refresh).refresh]
-    assert give_back_refresh(desk.world.means, SPACE, tokens[turn], "desk")
+    assert give_back_refresh(desk.world.adapters, SPACE, tokens[turn], "desk")
     refused(AdmissionEndedError, lambda: desk.renew(tokens[1]))
-    assert give_back_refresh(desk.world.means, SPACE, tokens[turn], "desk")
+    assert give_back_refresh(desk.world.adapters, SPACE, tokens[turn], "desk")
     (told,) = desk.told("admission-ended")
     assert (told.by, told.why) == ("client:desk", "its client gave its refresh token back")
     assert not any(one in repr(told) for one in tokens)
@@ -254,7 +254,7 @@ def test_a149_a_refresh_token_that_another_client_gives_back_is_in_other_hands(d
     let_in = desk.admitted()
     refused(
         ForeignTokenError,
-        lambda: give_back_refresh(desk.world.means, SPACE, let_in.refresh, "other"),
+        lambda: give_back_refresh(desk.world.adapters, SPACE, let_in.refresh, "other"),
     )
     refused(AdmissionEndedError, lambda: desk.renew(let_in.refresh))
     (told,) = desk.told("admission-ended")
@@ -264,6 +264,6 @@ def test_a149_a_refresh_token_that_another_client_gives_back_is_in_other_hands(d
 @pytest.mark.parametrize("text", ["", "x" * 43, "not a refresh token", "\udce9" * 43, "é" * 43])
 def test_what_is_no_refresh_token_is_nothing_to_give_back(desk: Desk, text: str) -> None:
     desk.admitted()
-    assert not give_back_refresh(desk.world.means, SPACE, text, "desk")
-    assert not give_back_refresh(desk.world.means, "elsewhere", desk.admitted().refresh, "desk")
+    assert not give_back_refresh(desk.world.adapters, SPACE, text, "desk")
+    assert not give_back_refresh(desk.world.adapters, "elsewhere", desk.admitted().refresh, "desk")
     assert desk.told("admission-ended") == []

@@ -34,7 +34,7 @@ def two(stores: tuple[Store, Store]) -> tuple[World, World]:
 
 
 def note(world: World, name: str) -> None:
-    register_person(world.means, "default", name, uid=1000 + len(name), actor=ANN)
+    register_person(world.adapters, "default", name, uid=1000 + len(name), actor=ANN)
 
 
 def race(racers: list[Callable[[], bool]]) -> int:
@@ -66,9 +66,9 @@ def test_i41_of_64_that_show_one_proof_at_once_to_two_daemons_exactly_one_is_the
         def racer(shown: Claim = shown) -> bool:
             number = next(numbers)
             others = [proof(f"other-{number}-{each}", shown.until) for each in range(2)]
-            means = worlds[number % 2].means
+            adapters = worlds[number % 2].adapters
             mine = [shown, *others] if number % 4 < 2 else [*others, shown]
-            uses = use_claims(means, mine)
+            uses = use_claims(adapters, mine)
             assert [use for one, use in zip(mine, uses, strict=True) if one in others] == [Use.FIRST] * 2
             return uses[mine.index(shown)] is Use.FIRST
 
@@ -80,34 +80,34 @@ def test_a143_a_proof_is_refused_after_a_restart_by_another_daemon_and_when_the_
 ) -> None:
     first, second = two(stores)
     shown = proof("jti", first.clock.now() + minutes(5))
-    use_claim(first.means, shown)
+    use_claim(first.adapters, shown)
     second.clock.at -= minutes(90)
-    sweep_claims(second.means)
+    sweep_claims(second.adapters)
     for world in (first, second):
         with pytest.raises(ReplayedError, match="DPoP proof was used before"):
-            use_claim(world.means, shown)
+            use_claim(world.adapters, shown)
 
 
 def test_i41_a_proof_stays_used_in_its_window_and_the_skew_and_until_the_log_itself_is_past_them(
     world: World,
 ) -> None:
     end = world.clock.now() + minutes(5)
-    use_claim(world.means, proof("jti", end))
+    use_claim(world.adapters, proof("jti", end))
     world.clock.at = end + SKEW + minutes(60)
     assert (
-        sweep_claims(world.means) == 0
+        sweep_claims(world.adapters) == 0
     )  # the log says nothing of that hour: a restart might begin before it
     world.clock.at = end - minutes(1)
     note(world, "bob")
     world.clock.at = end + SKEW + 1
-    assert sweep_claims(world.means) == 0
+    assert sweep_claims(world.adapters) == 0
     note(world, "adele")
     world.clock.at = end + SKEW - 10
-    assert sweep_claims(world.means) == 0  # nor is it, where this daemon's own clock is behind
+    assert sweep_claims(world.adapters) == 0  # nor is it, where this daemon's own clock is behind
     world.clock.at = end + SKEW + 10
-    assert sweep_claims(world.means) == 1
+    assert sweep_claims(world.adapters) == 1
     with pytest.raises(ReplayedError, match="not known any more"):
-        use_claim(world.means, proof("jti", end))
+        use_claim(world.adapters, proof("jti", end))
 
 
 @pytest.mark.parametrize("apart", [minutes(3), minutes(10), days(365)])
@@ -117,15 +117,17 @@ def test_i54_a_replay_is_refused_however_far_ahead_another_daemon_s_clock_is(
     behind = World(store=store)
     ahead = World(store=store, chance=behind.chance)
     end = Instant(behind.clock.now() + seconds(30))
-    use_claim(behind.means, proof("jti", end))
+    use_claim(behind.adapters, proof("jti", end))
     ahead.clock.at = Instant(behind.clock.at + apart)
     note(ahead, "bob")
-    assert sweep_claims(ahead.means) == 1
+    assert sweep_claims(ahead.adapters) == 1
     assert behind.clock.now() < end  # where it would be believed, if it were new
     for world in (behind, ahead):
         with pytest.raises(ReplayedError):
-            use_claim(world.means, proof("jti", end))
-    use_claim(behind.means, proof("new", end + 1))  # what is forgotten reaches no further than what was used
+            use_claim(world.adapters, proof("jti", end))
+    use_claim(
+        behind.adapters, proof("new", end + 1)
+    )  # what is forgotten reaches no further than what was used
 
 
 def test_i54_while_daemons_clocks_are_two_minutes_apart_nothing_new_is_taken_for_a_replay(
@@ -134,9 +136,9 @@ def test_i54_while_daemons_clocks_are_two_minutes_apart_nothing_new_is_taken_for
     behind = World(store=store)
     ahead = World(store=store, chance=behind.chance)
     now = behind.clock.now()
-    use_claims(behind.means, [proof(f"before-{one}", now + one) for one in range(-9, 9)])
+    use_claims(behind.adapters, [proof(f"before-{one}", now + one) for one in range(-9, 9)])
     ahead.clock.at = Instant(now + SKEW)
     note(ahead, "bob")
-    assert sweep_claims(ahead.means) > 0
-    use_claim(behind.means, proof("new", now + 1))
-    use_claim(behind.means, proof("and at its end", behind.clock.now()))
+    assert sweep_claims(ahead.adapters) > 0
+    use_claim(behind.adapters, proof("new", now + 1))
+    use_claim(behind.adapters, proof("and at its end", behind.clock.now()))

@@ -26,7 +26,7 @@ def world(store: Store) -> World:
 
 
 def add(world: World, name: str = "desk", *, owns: bool = True) -> None:
-    add_client(world.means, SPACE, name, shown="", redirects=REDIRECTS, actor=ANN, owns=owns)
+    add_client(world.adapters, SPACE, name, shown="", redirects=REDIRECTS, actor=ANN, owns=owns)
 
 
 def names(world: World) -> list[str]:
@@ -39,7 +39,7 @@ def test_only_who_owns_the_data_directory_says_to_which_addresses_codes_go(world
         add(world, owns=False)
     add(world)
     with pytest.raises(NotOwnerError):
-        drop_client(world.means, SPACE, "desk", actor=ANN, owns=False)
+        drop_client(world.adapters, SPACE, "desk", actor=ANN, owns=False)
     assert names(world) == ["desk"]
 
 
@@ -47,7 +47,13 @@ def test_a_registered_client_is_never_replaced_by_another_of_its_name(world: Wor
     add(world)
     with pytest.raises(ClientExistsError):
         add_client(
-            world.means, SPACE, "desk", shown="", redirects=("https://evil.example/",), actor=ANN, owns=True
+            world.adapters,
+            SPACE,
+            "desk",
+            shown="",
+            redirects=("https://evil.example/",),
+            actor=ANN,
+            owns=True,
         )
     with world.store.read() as snapshot:
         kept = snapshot.authorizations.client(SPACE, "desk")
@@ -58,8 +64,8 @@ def test_a_registered_client_is_never_replaced_by_another_of_its_name(world: Wor
 def test_what_is_refused_leaves_nothing_and_what_is_unknown_is_not_removed(world: World) -> None:
     with pytest.raises(BadRedirectError):
         add_client(
-            world.means, SPACE, "desk", shown="", redirects=("http://desk.example/",), actor=ANN, owns=True
+            world.adapters, SPACE, "desk", shown="", redirects=("http://desk.example/",), actor=ANN, owns=True
         )
     with pytest.raises(UnknownClientError):
-        drop_client(world.means, SPACE, "desk", actor=ANN, owns=True)
+        drop_client(world.adapters, SPACE, "desk", actor=ANN, owns=True)
     assert names(world) == []

@@ -17,7 +17,7 @@ from taskbound.core.task import (
     TaskPausedError,
     TaskState,
 )
-from taskbound.core.token.authorization.asked import AskedState
+from taskbound.core.token.authorization.asked import ConsentState
 from taskbound.core.token.authorization.errors import (
     AdmissionEndedError,
     AnsweredError,
@@ -135,7 +135,7 @@ def test_only_a_task_of_that_agent_that_runs_and_is_theirs_can_be_chosen(desk: D
     world, task, actor = desk.world, desk.task.id, ANN
     wanted: type[TaskboundError] = NoTaskError
     if whose == "another-person":
-        register_person(world.means, SPACE, "eve", uid=1001, actor=ANN)
+        register_person(world.adapters, SPACE, "eve", uid=1001, actor=ANN)
         actor, wanted = EVE, NotInChargeError
     elif whose == "another-agent":
         world.add_agent("helper")
@@ -163,7 +163,7 @@ def test_a_task_can_be_opened_for_the_client_by_the_rules_of_every_start(desk: D
     asked = desk.askings.consent(SPACE, begun.typed, ANN, order=order())
     assert asked.task != desk.task.id
     assert desk.exchange(desk.collect(begun)["code"]).admission.task == asked.task
-    stop(desk.world.means, SPACE, stopped=True, reason="x", actor=ANN)
+    stop(desk.world.adapters, SPACE, stopped=True, reason="x", actor=ANN)
     other = desk.begin()
     refused(StoppedError, lambda: desk.askings.consent(SPACE, other.typed, ANN, order=order()))
 
@@ -233,7 +233,7 @@ def test_of_many_who_answer_at_once_at_two_daemons_one_is_heard(stores: tuple[St
     second = Desk(World(store=stores[1], chance=first.world.chance), first.task)
     begun = first.begin()
     numbers = count()
-    heard: list[AskedState] = []
+    heard: list[ConsentState] = []
 
     def answer() -> Admitted:
         number = next(numbers)
@@ -310,7 +310,7 @@ def test_a_code_of_a_client_that_was_removed_brings_nothing_though_its_name_is_a
     desk: Desk,
 ) -> None:
     code = desk.code()
-    means = desk.world.means
-    drop_client(means, SPACE, "desk", actor=ANN, owns=True)
-    add_client(means, SPACE, "desk", shown="", redirects=(CALLBACK,), actor=ANN, owns=True)
+    adapters = desk.world.adapters
+    drop_client(adapters, SPACE, "desk", actor=ANN, owns=True)
+    add_client(adapters, SPACE, "desk", shown="", redirects=(CALLBACK,), actor=ANN, owns=True)
     refused(BadCodeError, lambda: desk.exchange(code))

@@ -63,7 +63,7 @@ def exchange(
     }
     form = {name: [value] for name, value in (plain | more).items() if value}
     exchanges = Exchanges(
-        here.means,
+        here.adapters,
         tokens=here.tokens,
         verification=here.verification,
         tasks=here.world.tasks,
@@ -84,7 +84,7 @@ def refused(code: str, work: Callable[[], object], oauth: str = "invalid_request
 
 def save(here: TokenWorld, name: str, scope: dict[str, Any]) -> None:
     order = Template(namespace="default", name=name, scope=scope_of(scope), seconds=600, purpose=name)
-    save_template(here.means, order, ANN)
+    save_template(here.adapters, order, ANN)
 
 
 def handed(here: TokenWorld) -> tuple[Task, str]:
@@ -170,7 +170,7 @@ def test_a151_a_token_that_was_shown_to_a_resource_is_handed_on_by_nobody(here: 
 
 def test_a151_an_agent_of_somebody_who_is_not_in_charge_is_handed_nothing(here: TokenWorld) -> None:
     _, token = handed(here)
-    register_person(here.means, "default", "eve", uid=1001, actor=ANN)
+    register_person(here.adapters, "default", "eve", uid=1001, actor=ANN)
     here.world.agents.register(
         "default",
         "thief",
@@ -484,7 +484,7 @@ def test_a151_what_is_refused_a_token_leaves_no_task_behind(here: TokenWorld) ->
         "bad-token-life",
         lambda: exchange(here, agent(here, "helper", life=0), persons, authorization_details=DETAILS),
     )
-    with here.means.store.read() as snapshot:
+    with here.adapters.store.read() as snapshot:
         running = {one.id for one in snapshot.tasks.tasks("default") if one.state is TaskState.RUNNING}
     assert running == {task.id, done.task}
 

@@ -38,7 +38,7 @@ def test_a151_what_is_started_by_exchange_lasts_no_longer_than_its_template_says
         )
         return
     done = exchange(here, principal, token, key, authorization_details=details)
-    with here.means.store.read() as snapshot:
+    with here.adapters.store.read() as snapshot:
         task = snapshot.tasks.task("default", done.task)
     assert task is not None
     assert ((task.deadline - task.started) // 1_000_000, task.heartbeat, task.grace) == times
@@ -58,7 +58,7 @@ def test_a151_an_agent_makes_the_watch_over_itself_no_longer(here: TokenWorld) -
         heartbeat=10,
         grace=20,
     )
-    save_template(here.means, kept, ANN)
+    save_template(here.adapters, kept, ANN)
     order = PersonTokenOrder(namespace="default", person="ann", audience=ISSUER, binding=KEY)
     for said, times in (
         ({}, (10, 20)),

@@ -111,7 +111,7 @@ def test_a_key_is_revoked_though_nobody_can_make_one_to_follow_it(here: TokenWor
     task = here.settle_in()
     issued = here.issue(task)
     before = kids(here)
-    away = TokenKeys(here.means, SocketTokenSigner(tmp_path / "nobody.socket"))
+    away = TokenKeys(here.adapters, SocketTokenSigner(tmp_path / "nobody.socket"))
     away.revoke(before["current"], ANN, why="stolen")
     refused("token-key-revoked", lambda: here.verify(issued.text))
     assert kids(here) == {"revoked": before["current"], "current": before["next"]}
@@ -186,7 +186,7 @@ def test_a_key_that_signs_nothing_yet_signs_nothing(here: TokenWorld) -> None:
     issued = here.issue(task)
     following = here.kid(TokenKeyState.NEXT)
     altered = replace(issued.token, id="tok_next", index=issued.token.index ^ 1, key=following)
-    here.means.store.write(lambda tx: tx.tokens.insert(altered))
+    here.adapters.store.write(lambda tx: tx.tokens.insert(altered))
     refused("token-altered", lambda: here.signer.sign_token("default", "tok_next"))
 
 
@@ -243,7 +243,7 @@ class Unasked(Watched):
 
 
 def test_the_signer_is_asked_for_no_list_that_is_none_now(here: TokenWorld) -> None:
-    unasked = Published(here.means, Unasked(signer=here.signer))
+    unasked = Published(here.adapters, Unasked(signer=here.signer))
     for number in (0, -1, 10**15):
         with pytest.raises(UnknownStatusListError):
             unasked.status_list(number)

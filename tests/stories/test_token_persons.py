@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from taskbound.flows.token import Begun, ClientToken
+    from taskbound.flows.token import ClientToken, StartedRequest
     from taskbound.ports.store import Store
 
 
@@ -54,18 +54,18 @@ class Office:
 
     def __init__(self, store: Store, folder: Path) -> None:
         self.tokens = TokenWorld(store, folder)
-        self.means = self.tokens.means
+        self.adapters = self.tokens.adapters
         task = self.tokens.settle_in()
-        register_person(self.means, SPACE, "eve", uid=1001, actor=ANN)
-        add_client(self.means, SPACE, "desk", shown="Desk", redirects=(CALLBACK,), actor=ANN, owns=True)
+        register_person(self.adapters, SPACE, "eve", uid=1001, actor=ANN)
+        add_client(self.adapters, SPACE, "desk", shown="Desk", redirects=(CALLBACK,), actor=ANN, owns=True)
         self.desk = Desk(self.tokens.world, task, issuer=ISSUER, signs_in=True)
-        self.clients = ClientTokens(self.means, self.tokens.tokens)
+        self.clients = ClientTokens(self.adapters, self.tokens.tokens)
 
     @property
     def now(self) -> Instant:
-        return self.means.clock.now()
+        return self.adapters.clock.now()
 
-    def begin(self, **changes: str) -> Begun:
+    def begin(self, **changes: str) -> StartedRequest:
         return self.desk.begin(**{"resource": ISSUER, "scope": "operations", **changes})
 
     def sign_in(self, *, lasts: int = 3600, ago: int = 5) -> Signed:
@@ -81,7 +81,7 @@ class Office:
             began=self.now,
             until=Instant(self.now + seconds(lasts)),
         )
-        self.means.store.write(lambda tx: tx.accounts.put_session(session))
+        self.adapters.store.write(lambda tx: tx.accounts.put_session(session))
         return Signed(acr="mfa", authenticated=session.authenticated, session="ses_1")
 
     def code(self, signed: Signed = UNSIGNED, **changes: str) -> str:
@@ -205,19 +205,19 @@ def test_a148_to_act_as_a_person_and_in_a_task_are_answers_that_never_stand_for_
 
 def _left(office: Office, _given: ClientToken, _code: str) -> None:
     world = office.tokens.world
-    People(world.means, world.views).leave(SPACE, "ann", ANN, owns=True, reason="")
+    People(world.adapters, world.views).leave(SPACE, "ann", ANN, owns=True, reason="")
 
 
 def _signed_out(office: Office, _given: ClientToken, _code: str) -> None:
-    office.means.store.write(lambda tx: tx.accounts.drop_session(SPACE, "ses_1"))
+    office.adapters.store.write(lambda tx: tx.accounts.drop_session(SPACE, "ses_1"))
 
 
 def _removed(office: Office, _given: ClientToken, _code: str) -> None:
-    drop_client(office.means, SPACE, "desk", actor=ANN, owns=True)
+    drop_client(office.adapters, SPACE, "desk", actor=ANN, owns=True)
 
 
 def _ended(office: Office, given: ClientToken, _code: str) -> None:
-    end_admission(office.means, SPACE, given.admission.id, ANN, owns=False, why="enough")
+    end_admission(office.adapters, SPACE, given.admission.id, ANN, owns=False, why="enough")
 
 
 def _again(office: Office, _given: ClientToken, code: str) -> None:
@@ -264,10 +264,10 @@ def test_only_who_is_acted_as_and_who_owns_the_data_directory_end_it(office: Off
     name = given.admission.id
     refused(
         ForeignTokenError,
-        lambda: end_admission(office.means, SPACE, name, EVE, owns=False, why="mine"),
+        lambda: end_admission(office.adapters, SPACE, name, EVE, owns=False, why="mine"),
     )
     office.verify(given)
-    end_admission(office.means, SPACE, name, EVE, owns=True, why="lost")
+    end_admission(office.adapters, SPACE, name, EVE, owns=True, why="lost")
     refused(AdmissionEndedError, lambda: office.verify(given))
 
 
@@ -310,17 +310,17 @@ def test_a_token_of_a_client_lends_its_sign_in_until_somebody_ends_what_it_rests
     given = office.bring(office.code(office.sign_in()))
     proof = TokenProof(token=given.issued.token.id, binding=KEY)
     ann = Principal(kind=PrincipalKind.PERSON, namespace=SPACE, name="ann", proof=proof)
-    signed = signed_in_by(office.means, ann, "ann")
+    signed = signed_in_by(office.adapters, ann, "ann")
     assert signed is not None
     assert (signed.acr, signed.token, signed.session) == ("mfa", proof.token, "ses_1")
     office.tokens.world.clock.advance(1800)  # its own five minutes are over
-    with office.means.store.read() as snapshot:
+    with office.adapters.store.read() as snapshot:
         assert lasts(snapshot, SPACE, "ann", signed, office.now)
         assert not lasts(snapshot, SPACE, "eve", signed, office.now)
         assert not lasts(snapshot, SPACE, "eve", signed, office.now)
     if what == "admission":
-        end_admission(office.means, SPACE, given.admission.id, ANN, owns=False, why="over")
+        end_admission(office.adapters, SPACE, given.admission.id, ANN, owns=False, why="over")
     else:
-        office.means.store.write(lambda tx: tx.accounts.drop_session(SPACE, "ses_1"))
-    with office.means.store.read() as snapshot:
+        office.adapters.store.write(lambda tx: tx.accounts.drop_session(SPACE, "ses_1"))
+    with office.adapters.store.read() as snapshot:
         assert not lasts(snapshot, SPACE, "ann", signed, office.now)

@@ -43,7 +43,7 @@ def suspended(here: TokenWorld, task: Task) -> None:
 
 
 def stopped(here: TokenWorld, _: Task) -> None:
-    stop(here.means, "default", stopped=True, reason="enough", actor=ANN)
+    stop(here.adapters, "default", stopped=True, reason="enough", actor=ANN)
 
 
 ENDINGS = {
@@ -196,14 +196,14 @@ def test_what_is_remembered_is_the_signature_and_never_that_a_token_holds(here: 
     task = here.settle_in()
     issued = here.issue(task)
     checks: list[object] = []
-    real = here.means.tokens
+    real = here.adapters.tokens
 
     class Counting:
         def verify(self, compact: Any, key: Any) -> None:
             checks.append(key)
             real.verify(compact, key)
 
-    object.__setattr__(here.means, "tokens", Counting())
+    object.__setattr__(here.adapters, "tokens", Counting())
     for _ in range(3):
         here.verify(issued.text)
     assert len(checks) == 1
@@ -238,7 +238,7 @@ def test_a135_a_row_that_is_not_the_one_that_was_issued_is_not_signed(
     task = here.settle_in()
     issued = here.issue(task)
     altered = replace(issued.token, **{"id": "tok_altered", "index": issued.token.index ^ 1, **changes})
-    here.means.store.write(lambda tx: tx.tokens.insert(altered))
+    here.adapters.store.write(lambda tx: tx.tokens.insert(altered))
     refused("token-altered", lambda: here.signer.sign_token("default", altered.id))
 
 
@@ -285,12 +285,12 @@ def test_a_person_revokes_tokens_of_their_tasks_and_nobody_those_of_others(here:
     eve = replace(ANN, name="eve")
     refused(
         "not-in-charge",
-        lambda: revoke_token(here.means, "default", issued.token.id, eve, owns=False, why="no"),
+        lambda: revoke_token(here.adapters, "default", issued.token.id, eve, owns=False, why="no"),
     )
-    refused("unknown-token", lambda: revoke_token(here.means, "default", "tok_x", ANN, owns=False, why=""))
-    done = revoke_token(here.means, "default", issued.token.id, ANN, owns=False, why="lost")
+    refused("unknown-token", lambda: revoke_token(here.adapters, "default", "tok_x", ANN, owns=False, why=""))
+    done = revoke_token(here.adapters, "default", issued.token.id, ANN, owns=False, why="lost")
     assert done.why == "lost"
-    second = revoke_token(here.means, "default", issued.token.id, eve, owns=True, why="again")
+    second = revoke_token(here.adapters, "default", issued.token.id, eve, owns=True, why="again")
     assert second.why == "lost"
 
 
@@ -305,7 +305,7 @@ def test_i54_a_signer_whose_clock_is_late_signs_nothing_for_a_task_that_was_over
     ending = here.world.start(seconds=1)
     here.world.clock.at = late - seconds(3600)
     row = replace(again.token, id="tok_late", index=again.token.index ^ 1, task=ending.id)
-    here.means.store.write(lambda tx: tx.tokens.insert(replace(row, issued=Instant(ending.deadline))))
+    here.adapters.store.write(lambda tx: tx.tokens.insert(replace(row, issued=Instant(ending.deadline))))
     refused("task-expired", lambda: here.signer.sign_token("default", "tok_late"))
 
 
@@ -316,12 +316,12 @@ def test_rows_of_tokens_are_forgotten_a_day_after_their_end_and_none_before_whil
     text = here.issue(task).text
     here.world.clock.advance(300 + 86_399)
     here.world.start()  # a record of now: the clock begins at the last one
-    assert sweep_tokens(here.means) == 0
+    assert sweep_tokens(here.adapters) == 0
     assert len(here.rows()) == 1
     here.world.clock.advance(2)
-    assert sweep_tokens(here.means) == 0  # no record is from after it yet
+    assert sweep_tokens(here.adapters) == 0  # no record is from after it yet
     here.world.start()
-    assert sweep_tokens(here.means) == 1
+    assert sweep_tokens(here.adapters) == 1
     assert here.rows() == ()
     assert len(here.world.events("token-issued")) == 1
     with pytest.raises(TokenExpiredError):
@@ -334,7 +334,7 @@ def test_what_is_swept_is_in_no_list_that_lives(here: TokenWorld) -> None:
     here.world.clock.advance(300 + 86_400 + 1)
     here.world.start()
     assert not is_listed(token.list, here.world.clock.now())
-    assert sweep_tokens(here.means) == 1
+    assert sweep_tokens(here.adapters) == 1
 
 
 def test_i54_a_signer_whose_clock_is_ahead_signs_nothing_that_it_takes_for_over_and_that_is_said(
@@ -345,7 +345,7 @@ def test_i54_a_signer_whose_clock_is_ahead_signs_nothing_that_it_takes_for_over_
     ahead.at = Instant(here.world.clock.at + seconds(400))
     slow, here.signer.signer = (
         here.signer.signer,
-        RowSigner(store=here.means.store, keys=here.folder, clock=ahead, issuer=ISSUER),
+        RowSigner(store=here.adapters.store, keys=here.folder, clock=ahead, issuer=ISSUER),
     )
     with pytest.raises(SignerUnavailableError, match="its clock is ahead of ours"):
         here.issue(task)
@@ -354,5 +354,5 @@ def test_i54_a_signer_whose_clock_is_ahead_signs_nothing_that_it_takes_for_over_
     here.signer.signer = slow
     assert here.verify(here.issue(task).text).principal.name == "coder"
     ahead.at = Instant(here.world.clock.at + seconds(100))  # within the token's time nothing is wrong
-    here.signer.signer = RowSigner(store=here.means.store, keys=here.folder, clock=ahead, issuer=ISSUER)
+    here.signer.signer = RowSigner(store=here.adapters.store, keys=here.folder, clock=ahead, issuer=ISSUER)
     assert here.verify(here.issue(task).text).principal.name == "coder"

@@ -12,7 +12,7 @@ from taskbound.flows.decision.errors import UnknownToolError
 from taskbound.flows.identity import register_person
 from taskbound.flows.identity.leaving import NotSelfError
 from taskbound.flows.tool import Declaration, UnknownServerError
-from taskbound.flows.tool.applying import Saying, ToolSaying, apply_file, compare_file
+from taskbound.flows.tool.applying import FileDeclaration, ToolDeclaration, apply_file, compare_file
 from taskbound.flows.tool.errors import NotIdempotentError, OtherChangesError, RelaxesError
 from tests.sqlite import sqlite_store
 from tests.stories.test_retries import lost
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from taskbound.ports.store import Store
     from taskbound.ports.tool import PinnedServer, PinnedTool
 
-READ = (ToolSaying(name="bank__pay", said=Declaration(effect=Effect.READ)),)
+READ = (ToolDeclaration(name="bank__pay", said=Declaration(effect=Effect.READ)),)
 
 
 @pytest.fixture
@@ -34,8 +34,8 @@ def world(store: Store) -> World:
     return made
 
 
-def say(name: str, approvers: tuple[str, ...] | None = None, **said: Any) -> ToolSaying:
-    return ToolSaying(name=name, said=Declaration(**said), approvers=approvers)
+def say(name: str, approvers: tuple[str, ...] | None = None, **said: Any) -> ToolDeclaration:
+    return ToolDeclaration(name=name, said=Declaration(**said), approvers=approvers)
 
 
 def tool(world: World, name: str = "bank__pay") -> PinnedTool:
@@ -45,11 +45,11 @@ def tool(world: World, name: str = "bank__pay") -> PinnedTool:
     return found
 
 
-def apply(world: World, *sayings: ToolSaying, owns: bool = True, **more: Any) -> Applied:
-    said = Saying(server="bank", tools=sayings, shareable=more.pop("shareable", None))
-    agreed = compare_file(world.means, "default", said).digest
+def apply(world: World, *sayings: ToolDeclaration, owns: bool = True, **more: Any) -> Applied:
+    said = FileDeclaration(server="bank", tools=sayings, shareable=more.pop("shareable", None))
+    agreed = compare_file(world.adapters, "default", said).digest
     told: dict[str, Any] = {"agreed": agreed, "relax": False, "actor": ANN, "owns": owns} | more
-    found = apply_file(world.means, "default", said, **told)
+    found = apply_file(world.adapters, "default", said, **told)
     world.views.forget()
     return found
 
@@ -107,7 +107,7 @@ def test_a_call_is_decided_with_the_effect_that_was_declared() -> None:
 
 
 def test_only_what_was_shown_is_applied(world: World) -> None:
-    shown = compare_file(world.means, "default", Saying(server="bank", tools=READ)).digest
+    shown = compare_file(world.adapters, "default", FileDeclaration(server="bank", tools=READ)).digest
     world.sights.declare("default", "bank__pay", tool(world).digest, ANN, Declaration(effect=Effect.WRITE))
     before = records(world)
     with pytest.raises(OtherChangesError):
@@ -124,7 +124,9 @@ def test_only_what_was_shown_is_applied(world: World) -> None:
         (say("bank__pay", approvers=("mallory",)), UnknownIdentityError),
     ],
 )
-def test_one_bad_word_leaves_all_as_it_was(world: World, bad: ToolSaying, error: type[Exception]) -> None:
+def test_one_bad_word_leaves_all_as_it_was(
+    world: World, bad: ToolDeclaration, error: type[Exception]
+) -> None:
     with pytest.raises(error):
         apply(world, say("bank__look", effect=Effect.WRITE), bad, relax=True)
     assert (tool(world, "bank__look").effect, records(world)) == ("", 0)
@@ -132,7 +134,7 @@ def test_one_bad_word_leaves_all_as_it_was(world: World, bad: ToolSaying, error:
 
 def test_a_tool_of_another_server_or_one_that_is_said_twice_is_refused(world: World) -> None:
     with pytest.raises(UnknownServerError):
-        compare_file(world.means, "default", Saying(server="shop", tools=()))
+        compare_file(world.adapters, "default", FileDeclaration(server="shop", tools=()))
     with pytest.raises(UnknownToolError):
         apply(world, say("bank__pay", effect=Effect.WRITE), say("bank__pay", effect=Effect.READ))
 
@@ -147,7 +149,7 @@ def test_approvers_are_said_by_the_account_that_owns_the_data_directory(world: W
 def test_a_file_makes_no_tool_idempotent_that_says_it_is_not() -> None:
     world = World(store=sqlite_store())
     world.add_bank(PAY | {"annotations": {"idempotentHint": False}})
-    register_person(world.means, "default", "ann", uid=1000, actor=ANN)
+    register_person(world.adapters, "default", "ann", uid=1000, actor=ANN)
     with pytest.raises(NotIdempotentError):
         apply(world, say("bank__pay", idempotent=True), relax=True)
 

@@ -12,7 +12,7 @@ from taskbound.flows.decision.errors import UnknownToolError
 from taskbound.flows.identity import register_person
 from taskbound.flows.identity.leaving import People
 from taskbound.flows.tool import Declaration
-from taskbound.flows.tool.applying import ToolSaying, set_owner
+from taskbound.flows.tool.applying import ToolDeclaration, set_owner
 from taskbound.flows.tool.errors import RelaxesError
 from tests.peers.people import OWNER, actor_of
 from tests.stories.test_tool import see
@@ -33,7 +33,7 @@ LOOKED = ("bank__look", {"path": "/srv/a"})
 def world(store: Store) -> World:
     made = World(store=store)
     made.settle_in()
-    register_person(made.means, "default", "bob", uid=1001, actor=ANN)
+    register_person(made.adapters, "default", "bob", uid=1001, actor=ANN)
     return made
 
 
@@ -45,15 +45,15 @@ def task(world: World) -> Task:
 def give(
     world: World, owner: str, actor: Actor = ANN, *, name: str = "bank__pay", owns: bool = False
 ) -> None:
-    set_owner(world.means, "default", name, owner, actor=actor, owns=owns)
+    set_owner(world.adapters, "default", name, owner, actor=actor, owns=owns)
     world.views.forget()
 
 
 def leave(world: World, name: str) -> None:
-    People(world.means, world.views).leave("default", name, actor_of(name), owns=False, reason="")
+    People(world.adapters, world.views).leave("default", name, actor_of(name), owns=False, reason="")
 
 
-def owned(name: str, owner: str) -> ToolSaying:
+def owned(name: str, owner: str) -> ToolDeclaration:
     return replace(say(name), owner=owner)
 
 
@@ -66,9 +66,9 @@ def test_what_an_account_pinned_before_it_was_a_person_s_is_that_person_s(store:
     world = World(store=store)
     world.pins.add("bank", BANK, b"{}", [json.dumps(PAY).encode()], agents=(), actor=actor_of("uid:1000"))
     assert tool(world).owner == "uid:1000"
-    register_person(world.means, "default", "bob", uid=1001, actor=OWNER)
+    register_person(world.adapters, "default", "bob", uid=1001, actor=OWNER)
     assert tool(world).owner == "uid:1000"
-    register_person(world.means, "default", "ann", uid=1000, actor=OWNER)
+    register_person(world.adapters, "default", "ann", uid=1000, actor=OWNER)
     assert tool(world).owner == "ann"
 
 
@@ -86,7 +86,7 @@ def test_a_tool_that_acts_is_refused_once_its_owner_has_left_and_one_that_reads_
     refused = [one for one in world.events("action-decided") if one["decision"] == "refuse"]
     assert len(refused) == 1
     assert any("tool-without-owner" in reason for reason in refused[0]["reasons"])
-    People(world.means, world.views).come_back("default", "bob", OWNER, owns=True)
+    People(world.adapters, world.views).come_back("default", "bob", OWNER, owns=True)
     assert code_of(world.ask(task)) == "tool-without-owner", "coming back gives no tool back"
     give(world, "bob", OWNER, owns=True)
     assert code_of(world.ask(task)) == "permit"

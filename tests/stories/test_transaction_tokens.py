@@ -57,7 +57,7 @@ def test_a_permitted_action_has_a_token_that_says_which_one_it_is_for_seconds(he
     assert (found["aud"], found["txn"], found["sub"]) == ("corp.example", id_of(answer), "person:ann")
     assert found["exp"] - found["iat"] <= 30
     assert found["tctx"]["content_digest"] == CONTENT
-    with here.means.store.read() as snapshot:
+    with here.adapters.store.read() as snapshot:
         action = snapshot.actions.action("default", id_of(answer))
     assert action is not None
     assert found["tctx"]["action_digest"] == action.digest
@@ -216,16 +216,16 @@ def test_a_token_that_is_over_revoked_or_swept_for_may_have_been_used_all_the_sa
     task = here.settle_in()
     over, gone = id_of(here.world.ask(task)), id_of(here.world.ask(task))
     ask(here, task, over)
-    revoke_token(here.means, "default", ask(here, task, gone).token.id, ANN, owns=True, why="lost")
+    revoke_token(here.adapters, "default", ask(here, task, gone).token.id, ANN, owns=True, why="lost")
     here.world.clock.advance(2 * 86_400)
     here.world.add_agent("late")  # a record of today
-    assert sweep_tokens(here.means) == 0
+    assert sweep_tokens(here.adapters) == 0
     for action in (over, gone):
         answer = here.world.tell(action, "not-sent", None)
         assert isinstance(answer, Withhold)
         assert answer.code == "token-was-issued"
         here.world.tell(action, "unknown", None)
-    assert sweep_tokens(here.means) == 2
+    assert sweep_tokens(here.adapters) == 2
 
 
 def test_a_token_that_could_not_be_signed_is_nobodys_and_one_whose_daemon_was_killed_may_be(
@@ -281,7 +281,7 @@ def test_g7_what_is_asked_with_a_token_ends_with_it_and_is_nothing_once_it_was_r
     assert claims_in(ask(here, task, action, parent=token.id).text)["exp"] * 1_000_000 == token.expires
     before = len(here.rows())
     here.world.meanwhile(
-        lambda: revoke_token(here.means, "default", token.id, ANN, owns=True, why="it was stolen")
+        lambda: revoke_token(here.adapters, "default", token.id, ANN, owns=True, why="it was stolen")
     )
     refused("token-revoked", lambda: ask(here, task, action, parent=token.id))
     refused("unknown-token", lambda: ask(here, task, action, parent="tok_none"))

@@ -34,9 +34,9 @@ from taskbound.core.identity.trust import (
 from taskbound.flows.identity import register_person
 from taskbound.flows.identity.agent import add_selector
 from taskbound.flows.identity.workload import (
+    BundleUpdate,
     JwtSvidVerifier,
     Proofs,
-    Taken,
     X509SvidVerifier,
     add_trust,
     remove_trust,
@@ -44,7 +44,7 @@ from taskbound.flows.identity.workload import (
 )
 from taskbound.surfaces.api.auth.showing import proving
 from taskbound.surfaces.api.operations.workload import Sources
-from taskbound.surfaces.api.server.place import Place
+from taskbound.surfaces.api.server.place import Installation
 from taskbound.wire.jose import TokenAudienceError, TokenUnprovenError
 from taskbound.wiring.trusting import Trusting
 from tests.peers.domain import Domain, Issued
@@ -59,11 +59,11 @@ AUDIENCE = "https://taskbound.example"
 
 def believe(world: World, domain: str = "corp.example", **more: Any) -> Trust:
     trust = parse_trust("default", domain, **{"source": "file", "place": f"/{domain}.json", **more})
-    return add_trust(world.means, trust, bootstrap=b"", actor=ANN, owns=True)
+    return add_trust(world.adapters, trust, bootstrap=b"", actor=ANN, owns=True)
 
 
-def take(world: World, trust: Trust, raw: bytes) -> Taken:
-    return take_bundle(world.means, trust, parse_bundle(raw))
+def take(world: World, trust: Trust, raw: bytes) -> BundleUpdate:
+    return take_bundle(world.adapters, trust, parse_bundle(raw))
 
 
 def shown(issued: Issued) -> Credential:
@@ -72,13 +72,13 @@ def shown(issued: Issued) -> Credential:
 
 
 def prove(world: World, issued: Issued, namespace: str = "default") -> str:
-    return X509SvidVerifier(world.means).verify(namespace, shown(issued), world.clock.now()).subject
+    return X509SvidVerifier(world.adapters).verify(namespace, shown(issued), world.clock.now()).subject
 
 
 def prove_token(world: World, token: str, namespace: str = "default") -> str:
     credential = Credential(kind=WorkloadKind.JWT_SVID, raw=token.encode())
     return (
-        JwtSvidVerifier(world.means, audience=AUDIENCE)
+        JwtSvidVerifier(world.adapters, audience=AUDIENCE)
         .verify(namespace, credential, world.clock.now())
         .subject
     )
@@ -94,11 +94,11 @@ def test_a_domain_is_believed_once_its_source_has_spoken_and_each_change_is_a_re
     trust = believe(world)
     with pytest.raises(StaleTrustError):
         prove(world, CORP.svid())
-    assert take(world, trust, CORP.bundle()) is Taken.CHANGED
+    assert take(world, trust, CORP.bundle()) is BundleUpdate.CHANGED
     assert prove(world, CORP.svid()) == "spiffe://corp.example/agents/planner"
     assert prove_token(world, CORP.token(aud=AUDIENCE)) == "spiffe://corp.example/agents/planner"
-    assert take(world, trust, CORP.bundle()) is Taken.CONFIRMED
-    remove_trust(world.means, "default", "corp.example", actor=ANN, owns=True)
+    assert take(world, trust, CORP.bundle()) is BundleUpdate.CONFIRMED
+    remove_trust(world.adapters, "default", "corp.example", actor=ANN, owns=True)
     for prover, what in ((prove, CORP.svid()), (prove_token, CORP.token(aud=AUDIENCE))):
         with pytest.raises(UnknownTrustError):
             prover(world, what)  # type: ignore[arg-type]  # each its own
@@ -178,7 +178,7 @@ def test_law_10_a_bundle_that_nobody_confirms_refuses_at_its_bound(world: World)
     for prover, what in ((prove, CORP.svid()), (prove_token, CORP.token(aud=AUDIENCE, exp=1_800_000_900))):
         with pytest.raises(StaleTrustError):
             prover(world, what)  # type: ignore[arg-type]  # each its own
-    assert take(world, trust, CORP.bundle()) is Taken.CONFIRMED
+    assert take(world, trust, CORP.bundle()) is BundleUpdate.CONFIRMED
     assert prove(world, CORP.svid())
     assert len(world.events("trust-bundle-taken")) == 1
 
@@ -202,14 +202,14 @@ def test_a_confirmation_is_written_once_in_an_eighth_of_the_bound(trusted: World
 def test_i43_an_authority_that_is_rotated_out_is_out_and_the_new_one_in(trusted: World) -> None:
     trust = parse_trust("default", "corp.example", source="file", place="/corp.example.json")
     old, new = CORP.authority, CORP.root()
-    assert take(trusted, trust, CORP.bundle(old, new)) is Taken.CHANGED
+    assert take(trusted, trust, CORP.bundle(old, new)) is BundleUpdate.CHANGED
     assert prove(trusted, CORP.svid(by=old))
     assert prove(trusted, CORP.svid(by=new))
-    assert take(trusted, trust, CORP.bundle(new)) is Taken.CHANGED
+    assert take(trusted, trust, CORP.bundle(new)) is BundleUpdate.CHANGED
     with pytest.raises(TaskboundError) as raised:
         prove(trusted, CORP.svid(by=old))
     assert raised.value.code == "svid-unproven"
-    assert take(trusted, trust, CORP.bundle(keys=[])) is Taken.CHANGED
+    assert take(trusted, trust, CORP.bundle(keys=[])) is BundleUpdate.CHANGED
     for prover, what in ((prove, CORP.svid(by=new)), (prove_token, CORP.token(aud=AUDIENCE))):
         with pytest.raises(TaskboundError) as raised:
             prover(trusted, what)  # type: ignore[arg-type]  # each its own
@@ -238,10 +238,10 @@ def test_a_bundle_of_another_domain_or_with_a_broken_key_changes_nothing(trusted
 
 def test_what_a_source_brings_late_is_not_taken_by_a_domain_that_has_another_one(trusted: World) -> None:
     late = parse_trust("default", "corp.example", source="file", place="/corp.example.json")
-    remove_trust(trusted.means, "default", "corp.example", actor=ANN, owns=True)
-    assert take(trusted, late, CORP.bundle()) is Taken.UNWANTED
+    remove_trust(trusted.adapters, "default", "corp.example", actor=ANN, owns=True)
+    assert take(trusted, late, CORP.bundle()) is BundleUpdate.UNWANTED
     believe(trusted, place="/elsewhere.json")
-    assert take(trusted, late, CORP.bundle()) is Taken.UNWANTED
+    assert take(trusted, late, CORP.bundle()) is BundleUpdate.UNWANTED
     with pytest.raises(StaleTrustError):
         prove(trusted, CORP.svid())
 
@@ -249,12 +249,12 @@ def test_what_a_source_brings_late_is_not_taken_by_a_domain_that_has_another_one
 def test_only_the_owner_of_the_data_directory_says_whom_to_believe(world: World) -> None:
     trust = parse_trust("default", "corp.example", source="file", place="/a")
     with pytest.raises(NotOwnerError):
-        add_trust(world.means, trust, bootstrap=b"", actor=ANN, owns=False)
+        add_trust(world.adapters, trust, bootstrap=b"", actor=ANN, owns=False)
     believe(world)
     with pytest.raises(NotOwnerError):
-        remove_trust(world.means, "default", "corp.example", actor=ANN, owns=False)
+        remove_trust(world.adapters, "default", "corp.example", actor=ANN, owns=False)
     with pytest.raises(UnknownTrustError):
-        remove_trust(world.means, "default", "nobody.example", actor=ANN, owns=True)
+        remove_trust(world.adapters, "default", "nobody.example", actor=ANN, owns=True)
 
 
 def test_a_domain_has_one_source_and_a_namespace_so_many_domains(world: World) -> None:
@@ -272,7 +272,7 @@ def test_a_bundle_to_begin_with_is_for_an_endpoint_of_the_same_domain(world: Wor
         place = "https://corp.example/"
         source = "https_spiffe" if endpoint else "https_web"
         trust = parse_trust("default", "corp.example", source=source, place=place, endpoint=endpoint)
-        return add_trust(world.means, trust, bootstrap=bundle, actor=ANN, owns=True)
+        return add_trust(world.adapters, trust, bootstrap=bundle, actor=ANN, owns=True)
 
     own, other = "spiffe://corp.example/spire/server", "spiffe://other.example/spire/server"
     for endpoint, bundle in ((own, b""), (other, CORP.bundle()), ("", CORP.bundle())):
@@ -285,8 +285,8 @@ def test_a_bundle_to_begin_with_is_for_an_endpoint_of_the_same_domain(world: Wor
 
 
 def test_a_refused_svid_is_one_record_and_holds_no_part_of_it(trusted: World) -> None:
-    verifiers = {WorkloadKind.X509_SVID: X509SvidVerifier(trusted.means)}
-    proofs = Proofs(trusted.means, verifiers, Allowance())
+    verifiers = {WorkloadKind.X509_SVID: X509SvidVerifier(trusted.adapters)}
+    proofs = Proofs(trusted.adapters, verifiers, Allowance())
     with pytest.raises(TaskboundError):
         proofs.prove("default", shown(OTHER.svid()))
     (refused,) = trusted.events("proof-refused")
@@ -331,7 +331,7 @@ def raises(error: Exception) -> Callable[[], bytes]:
 
 def test_sources_are_followed_in_a_thread_that_ends_with_what_it_does(store: Store) -> None:
     world, sources, source = World(store=store), Sources(), Bringing()
-    trusting = Trusting(world.means, sources, made=lambda _: source)
+    trusting = Trusting(world.adapters, sources, made=lambda _: source)
     trusting.start()
     try:
         believe(world)
@@ -347,7 +347,7 @@ def test_sources_are_followed_in_a_thread_that_ends_with_what_it_does(store: Sto
         source.say = CORP.bundle
         hear(source, 3)
         assert sources.trouble("default", "corp.example") == ""
-        remove_trust(world.means, "default", "corp.example", actor=ANN, owns=True)
+        remove_trust(world.adapters, "default", "corp.example", actor=ANN, owns=True)
         sources.look()
         hear(source)
     finally:
@@ -367,7 +367,7 @@ def test_a_source_that_fails_in_any_way_holds_up_no_other_one(
 ) -> None:
     bad, good, sources = Bringing(), Bringing(), Sources()
     bad.say, good.say = raises(error), OTHER.bundle
-    trusting = Trusting(world.means, sources, made=lambda one: bad if "corp" in one.domain else good)
+    trusting = Trusting(world.adapters, sources, made=lambda one: bad if "corp" in one.domain else good)
     believe(world)
     believe(world, "other.example")
     trusting.start()
@@ -402,12 +402,12 @@ def test_sources_whose_names_are_looked_up_without_end_hold_up_no_other_one(worl
     for number in range(MOST_DOMAINS):
         believe(world, f"slow-{number}.example")
     sources = Sources()
-    trusting = Trusting(world.means, sources, made=lambda _: Looking())
+    trusting = Trusting(world.adapters, sources, made=lambda _: Looking())
     trusting.start()
     try:
         assert all(begun.acquire(timeout=20) for _ in range(MOST_DOMAINS))
         trust = parse_trust("acme", "other.example", source="file", place="/other.json")
-        add_trust(world.means, trust, bootstrap=b"", actor=ANN, owns=True)
+        add_trust(world.adapters, trust, bootstrap=b"", actor=ANN, owns=True)
         sources.look()
         assert found.acquire(timeout=20)
     finally:
@@ -436,7 +436,7 @@ def test_two_daemons_take_the_same_bundle_once(stores: tuple[Store, Store]) -> N
 
 
 def test_an_svid_proves_the_one_agent_that_a_selector_names_until_its_domain_is_gone(trusted: World) -> None:
-    register_person(trusted.means, "default", "ann", uid=1000, actor=ANN)
+    register_person(trusted.adapters, "default", "ann", uid=1000, actor=ANN)
     trusted.add_agent("coder")
     for kind in ("x509-svid", "jwt-svid"):
         selector = parse_selector(
@@ -447,9 +447,9 @@ def test_an_svid_proves_the_one_agent_that_a_selector_names_until_its_domain_is_
             subjects=["spiffe://corp.example/agents/planner"],
             claims=[],
         )
-        add_selector(trusted.means, selector, actor=ANN, owns=True)
-    place = Place(home="", pid=1, owner_uid=0, issuer=AUDIENCE)
-    _, proofs, _ = proving(trusted.means, place, None, {}, None)
+        add_selector(trusted.adapters, selector, actor=ANN, owns=True)
+    place = Installation(home="", pid=1, owner_uid=0, issuer=AUDIENCE)
+    _, proofs, _ = proving(trusted.adapters, place, None, {}, None)
     issued = CORP.svid()
     token = Credential(kind=WorkloadKind.JWT_SVID, raw=CORP.token(aud=AUDIENCE).encode())
     for credential in (shown(issued), token):
@@ -461,7 +461,7 @@ def test_an_svid_proves_the_one_agent_that_a_selector_names_until_its_domain_is_
     assert bound.binding is not None
     with pytest.raises(UnselectedError):
         proofs.prove("default", shown(CORP.svid("/agents/planner2")))
-    remove_trust(trusted.means, "default", "corp.example", actor=ANN, owns=True)
+    remove_trust(trusted.adapters, "default", "corp.example", actor=ANN, owns=True)
     for credential in (shown(issued), token):
         with pytest.raises(UnknownTrustError):
             proofs.prove("default", credential)

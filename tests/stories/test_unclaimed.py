@@ -43,7 +43,7 @@ def begins(here: TokenWorld, how: str, *, anew: bool = True) -> Callable[[], str
 
 def meant(here: TokenWorld) -> str:
     """A token of the first task, to be handed on."""
-    with here.means.store.read() as snapshot:
+    with here.adapters.store.read() as snapshot:
         first = snapshot.tasks.tasks("default")[-1]
     return here.issue(first, audience=ISSUER, may_act="agent:helper").text
 
@@ -98,7 +98,7 @@ def test_a_token_that_is_lost_on_its_way_ends_its_task_by_the_heartbeat_of_its_t
     here: TokenWorld, how: str
 ) -> None:
     handed(here)
-    save_template(here.means, template(heartbeat=60, grace=300), ANN)
+    save_template(here.adapters, template(heartbeat=60, grace=300), ANN)
     lost = begins(here, how, anew=False)()
     used = (
         [begins(here, how, anew=False)()] if how == "in a person's name" else []
@@ -119,7 +119,7 @@ def template(**more: int) -> Template:
 
 def test_a_part_that_nobody_got_a_token_of_gives_back_what_it_took(here: TokenWorld) -> None:
     begin = begins(here, "handed on")
-    with here.means.store.read() as snapshot:
+    with here.adapters.store.read() as snapshot:
         parent = snapshot.tasks.tasks("default", limit=1)[0].id
         before = snapshot.tasks.remainders("default", parent)
     here.signer.before = killed
@@ -127,7 +127,7 @@ def test_a_part_that_nobody_got_a_token_of_gives_back_what_it_took(here: TokenWo
         begin()
     here.world.clock.advance(60)
     assert len(swept(here.world)) == 1
-    with here.means.store.read() as snapshot:
+    with here.adapters.store.read() as snapshot:
         assert snapshot.tasks.remainders("default", parent) == before
 
 

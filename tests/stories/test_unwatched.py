@@ -16,7 +16,7 @@ from taskbound.flows.audit.rows import compare_rows
 from taskbound.flows.decision import overdue, strangers
 from taskbound.flows.token import TransactionTokenOrder
 from taskbound.flows.tool import Declaration
-from taskbound.flows.tool.applying import Saying, ToolSaying, apply_file, compare_file
+from taskbound.flows.tool.applying import FileDeclaration, ToolDeclaration, apply_file, compare_file
 from taskbound.flows.tool.errors import DeclaredByTargetError, RelaxesError
 from tests.peers.holding import ASKED, Holding
 from tests.peers.planning import FIRST, SECOND, Planner
@@ -107,7 +107,7 @@ def test_the_limit_that_it_took_from_is_given_back_by_nobody_s_word(world: World
         assert told.code == "not-holder"
     assert world.left(task) == left
     with pytest.raises(WrongStateError):
-        reconcile(world.means, "default", action, "failed", "I say so", ANN)
+        reconcile(world.adapters, "default", action, "failed", "I say so", ANN)
     assert kept(world, action).state.value == "unwatched"
 
 
@@ -185,26 +185,28 @@ def test_no_transaction_token_is_issued_for_what_nothing_would_end(here: TokenWo
 
 def test_a_record_explains_it_to_the_same_answer(world: World, task: Task) -> None:
     action = id_of(evaluate(world, task))
-    found = explain(world.means, "default", action)
+    found = explain(world.adapters, "default", action)
     assert (found.replay, found.action.state.value) == ("same", "unwatched")
 
 
 def test_that_nobody_tells_an_outcome_relaxes_and_falls_with_the_definition(world: World) -> None:
     world.settle_in()
-    said = Saying(
-        server="bank", tools=(ToolSaying(name="bank__pay", said=Declaration(unwatched=True)),), shareable=None
+    said = FileDeclaration(
+        server="bank",
+        tools=(ToolDeclaration(name="bank__pay", said=Declaration(unwatched=True)),),
+        shareable=None,
     )
-    (change,) = compare_file(world.means, "default", said).changes
+    (change,) = compare_file(world.adapters, "default", said).changes
     assert (change.what, change.before, change.after, change.relaxes) == (
         "outcome",
         "watched",
         "unwatched",
         True,
     )
-    agreed = compare_file(world.means, "default", said).digest
+    agreed = compare_file(world.adapters, "default", said).digest
     with pytest.raises(RelaxesError):
-        apply_file(world.means, "default", said, agreed=agreed, relax=False, actor=ANN, owns=True)
-    apply_file(world.means, "default", said, agreed=agreed, relax=True, actor=ANN, owns=True)
+        apply_file(world.adapters, "default", said, agreed=agreed, relax=False, actor=ANN, owns=True)
+    apply_file(world.adapters, "default", said, agreed=agreed, relax=True, actor=ANN, owns=True)
     (event,) = world.events("tool-declared")
     assert event["outcome"] == "unwatched"
 

@@ -128,7 +128,7 @@ def test_what_stood_is_recorded_with_the_decision_and_explained_from_there(there
     task = start(there, token(there))
     action = id_of(there.ask(task))
     doubt(there)
-    assert explain(there.means, "default", action).replay == "same"
+    assert explain(there.adapters, "default", action).replay == "same"
     with there.store.read() as snapshot:
         kept = snapshot.actions.action("default", action)
     assert kept is not None

@@ -67,7 +67,7 @@ def save(world: World, *, heartbeat: int, grace: int) -> Template:
         heartbeat=heartbeat,
         grace=grace,
     )
-    return save_template(world.means, order, ANN)
+    return save_template(world.adapters, order, ANN)
 
 
 def test_a_task_has_the_heartbeat_of_its_template_unless_it_names_one(world: World) -> None:

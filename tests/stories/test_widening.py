@@ -141,7 +141,7 @@ def test_i_31_who_asked_and_who_approves_for_nothing_here_approve_nothing(here: 
 def test_the_owner_who_asks_for_it_approves_nothing_of_it_either(here: Wide) -> None:
     here.approvers("coder", "bob", "carl", owner="bob")
     bob = actor_of("bob")
-    set_person_grantable(here.world.means, "default", "bob", Breadth.CEILING, actor=ANN, owns=True)
+    set_person_grantable(here.world.adapters, "default", "bob", Breadth.CEILING, actor=ANN, owns=True)
     asked = here.wish(pay(8), by=bob)
     with pytest.raises(NotEntitledError):
         here.tell(asked, "bob")
@@ -331,11 +331,11 @@ def test_a189_an_open_amendment_takes_the_room_of_a_held_call(store: Store) -> N
 def test_a_hasty_yes_is_told_and_counted(here: Wide) -> None:
     asked = here.wish(pay(8))
     bob = actor_of("bob")
-    note_amendment(here.world.means, "default", asked.question.id, bob)
-    note_amendment(here.world.means, "default", asked.question.id, bob)
+    note_amendment(here.world.adapters, "default", asked.question.id, bob)
+    note_amendment(here.world.adapters, "default", asked.question.id, bob)
     assert len(here.world.events("amendment-shown")) == 1
     here.tell(asked, "bob")
-    _, (load,), (shown,) = measure(here.world.means, "default", 1)
+    _, (load,), (shown,) = measure(here.world.adapters, "default", 1)
     assert (load.agent, load.asked, load.states) == ("coder", 1, {"applied": 1})
     assert (shown.person, shown.shown, shown.yes, shown.hasty) == ("bob", 1, 1, 1)
     answer = only(here.world, "amendment-answered")
@@ -419,7 +419,7 @@ def test_a_pause_keeps_it_and_nothing_is_applied_meanwhile(there: Wide) -> None:
 
 def test_the_kill_switch_lets_nothing_be_asked_or_applied(there: Wide) -> None:
     asked = there.wish(pay(8))
-    stop(there.world.means, "default", stopped=True, reason="", actor=ANN)
+    stop(there.world.adapters, "default", stopped=True, reason="", actor=ANN)
     with pytest.raises(StoppedError):
         there.tell(asked, "bob")
     assert state(there, asked) in {"pending", "withdrawn"}
@@ -436,13 +436,13 @@ def test_law_3_what_could_be_granted_when_it_was_asked_and_can_not_any_more_is_n
     if what == "asker":
         there.approvers("coder", "carl", "dora", owner="bob")
         asker = actor_of("bob")
-        set_person_grantable(world.means, "default", "bob", Breadth.CEILING, actor=ANN, owns=True)
+        set_person_grantable(world.adapters, "default", "bob", Breadth.CEILING, actor=ANN, owns=True)
     asked = there.wish(pay(8), by=asker)
     if what == "ceiling":
         world.agents.set_ceiling("default", "coder", scope_of(grants(LOOK)), ANN)
     else:
         who = "ann" if what == "grantable" else "bob"
-        set_person_grantable(world.means, "default", who, scope_of(less), actor=OWNER, owns=True)
+        set_person_grantable(world.adapters, "default", who, scope_of(less), actor=OWNER, owns=True)
     said = there.tell(asked, "carl")
     assert said.state.value == "superseded"
     assert said.reason.startswith("it can't be applied any more")
@@ -486,7 +486,7 @@ def test_a_call_that_was_judged_before_is_judged_again_on_every_daemon(there: Wi
 
 def test_a181_who_has_left_approves_nothing(here: Wide) -> None:
     asked = here.wish(pay(6))
-    People(here.world.means, here.world.views).leave("default", "bob", OWNER, owns=True, reason="")
+    People(here.world.adapters, here.world.views).leave("default", "bob", OWNER, owns=True, reason="")
     with pytest.raises(DeniedError):
         here.tell(asked, "bob")
     assert here.now().scope == here.task.scope

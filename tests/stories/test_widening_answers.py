@@ -8,7 +8,7 @@ import pytest
 
 from taskbound.core.approval import AnswerKind, ApprovalOverError, NoApproverError, NotEntitledError
 from taskbound.core.approval.amendment import parse_amendment
-from taskbound.core.policy import DamagedBundleError, InForce
+from taskbound.core.policy import ActiveBundle, DamagedBundleError
 from taskbound.core.task import AmendmentDeniedError
 from taskbound.core.task.amendment import widened_tools
 from tests.peers.holding import hold_policy
@@ -145,7 +145,7 @@ def test_what_a_policy_asks_of_a_group_is_no_number_of_those_of_the_agent(there:
 def test_policies_that_are_not_whole_end_it_and_leave_the_round_to_the_others() -> None:
     there = Wide(sqlite_store())
     asked = there.wish(pay(8))
-    edit_force(there.world, InForce(epoch=1, digest="5a" * 32))
+    edit_force(there.world, ActiveBundle(epoch=1, digest="5a" * 32))
     assert [one.amendment for one in there.world.widenings.sweep()] == [asked.question.id]
     assert there.amendment(asked).state.value == "superseded"
     with pytest.raises(DamagedBundleError):

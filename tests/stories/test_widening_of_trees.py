@@ -250,7 +250,9 @@ def test_a_copied_device_that_counts_back_approves_nothing(there: Wide) -> None:
 
 def test_a_key_that_was_withdrawn_answers_nothing_any_more(there: Wide) -> None:
     asked = there.wish(pay(8))
-    withdraw(there.world.means, "default", there.devices["bob"][0].id, actor_of("bob"), owns=False, reason="")
+    withdraw(
+        there.world.adapters, "default", there.devices["bob"][0].id, actor_of("bob"), owns=False, reason=""
+    )
     with pytest.raises(NotStandingError):
         there.tell(asked, "bob")
     assert there.amendment(asked).answers == ()
@@ -277,5 +279,5 @@ def test_a198_an_answer_in_the_store_that_was_signed_about_something_else_counts
         people = see_people(snapshot, "default", there.world.clock.now())
         circle = amendment_circle(snapshot, people, there.task, "ann")
         now = there.world.clock.now()
-        lacking = people.lacking(kept.question, kept.answers, circle, there.world.means, now)
+        lacking = people.lacking(kept.question, kept.answers, circle, there.world.adapters, now)
     assert (len(kept.answers), lacking) == (1, "`approval:agent` has 0 of 1")

@@ -284,7 +284,7 @@ def _write(told: Connection, url: str, count: int, seed: int, pace: float) -> No
     course = Course(writers=stores, watchers=(), count=count, seed=seed, pace=pace)
     clock = SystemClock(last=Instant(0))
     world = World(store=stores[0], clock=clock)  # type: ignore[arg-type]  # daemons look at these instants
-    course.means = world.means
+    course.adapters = world.adapters
     write_all(course)
     for one in stores:
         one.close()

@@ -40,7 +40,7 @@ def main(folder: Path) -> None:
     files = Custody(folder, now=lambda: 1_800_000_000.0)
     world = World(store=SqlStore(folder / "k.db", reserve=0, at=files.step))
     world.settle_in()
-    keys = AgentKeys(world.means, files, audience=AUDIENCE)
+    keys = AgentKeys(world.adapters, files, audience=AUDIENCE)
     sys.stdout.write(f"{keys.renew('default', 'coder', actor=ANN, owns=False).kid}\n")
     sys.stdout.flush()
     files.armed = True

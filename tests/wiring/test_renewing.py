@@ -34,8 +34,8 @@ def test_i46_a_daemon_that_is_killed_while_it_renews_a_key_leaves_one_that_count
     later = WorldChance()
     assert [later.name("wrt") for _ in range(1000)]  # names of a later start
     world = World(store=SqlStore(tmp_path / "k.db", reserve=0), chance=later)
-    keys = AgentKeys(world.means, files, audience=AUDIENCE)
-    proofs = Proofs(world.means, {WorkloadKind.KEY: AssertionVerifier(world.means, audience=AUDIENCE)})
+    keys = AgentKeys(world.adapters, files, audience=AUDIENCE)
+    proofs = Proofs(world.adapters, {WorkloadKind.KEY: AssertionVerifier(world.adapters, audience=AUDIENCE)})
     with world.store.read() as snapshot:
         (standing,) = [
             one.kid for one in snapshot.workloads.agent_keys("default", "coder") if one.ended is None

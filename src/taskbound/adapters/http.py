@@ -52,7 +52,7 @@ _OLDEST: Final = 300.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Kept:
+class IdleConnection:
     """An idle connection."""
 
     driver: HTTPConnection
@@ -76,15 +76,15 @@ class Kept:
         self.end.close()
 
 
-class HttpKept:
+class HttpPool:
     """A pool of idle connections to one server with one client identity; thread-safe."""
 
     def __init__(self) -> None:
-        self._kept: list[Kept] = []
+        self._kept: list[IdleConnection] = []
         self._lock = threading.Lock()
         weakref.finalize(self, _close, self._kept)
 
-    def take(self) -> Kept | None:
+    def take(self) -> IdleConnection | None:
         while True:
             with self._lock:
                 found = self._kept.pop() if self._kept else None
@@ -92,7 +92,7 @@ class HttpKept:
                 return found
             found.close()
 
-    def give(self, one: Kept) -> None:
+    def give(self, one: IdleConnection) -> None:
         with self._lock:
             self._kept.append(one)
             over = self._kept.pop(0) if len(self._kept) > _MOST else None
@@ -104,7 +104,7 @@ class HttpKept:
             _close(self._kept)
 
 
-def _close(kept: list[Kept]) -> None:
+def _close(kept: list[IdleConnection]) -> None:
     while kept:
         kept.pop().close()
 
@@ -167,7 +167,7 @@ class HttpConnection:
         patience: float,
         admits: Callable[[str], bool] | None = None,
         look: LookUp = look_up,
-        kept: HttpKept | None = None,
+        kept: HttpPool | None = None,
     ) -> None:
         """`patience`: seconds for all requests; `kept`: a pool of the same server, identity and `admits`."""
         self._address, self._tls = address, tls
@@ -211,7 +211,7 @@ class HttpConnection:
         with self._lock:  # `_cut` has been, or finds no socket any more
             fine = self._whole and not self._over.is_set() and driver is not None and driver.sock is not None
             if self._kept is not None and fine and driver is not None and self._end is not None:
-                found = Kept(driver=driver, end=self._end, made=self._made, since=time.monotonic())
+                found = IdleConnection(driver=driver, end=self._end, made=self._made, since=time.monotonic())
                 self._kept.give(found)
                 self._connection, self._end = None, None
         self._kept = None  # whose end is not to wait until this is collected with its timer

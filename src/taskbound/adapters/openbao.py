@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Mapping
 
-    from taskbound.adapters.http import HttpKept
+    from taskbound.adapters.http import HttpPool
     from taskbound.core.action import JsonValue
 
 
@@ -50,7 +50,7 @@ class BaoConnection:
         token: str,
         namespace: str = "",
         patience: float,
-        kept: HttpKept | None = None,
+        kept: HttpPool | None = None,
     ) -> None:
         """`patience`: seconds for all requests; `kept`: a pool of the same server."""
         self._connection = HttpConnection(address, tls, patience=patience, kept=kept)

@@ -100,7 +100,7 @@ class About(Enum):
     """A key that signs tokens, of all namespaces."""
 
 
-class Turn(Enum):
+class FeedEvent(Enum):
     """What happened to the thing."""
 
     OVER = "over"
@@ -127,7 +127,7 @@ class Entry:
     at: Instant
     """When the record was written, by the clock of the daemon that wrote it: no order of entries."""
     thing: Thing
-    turn: Turn
+    turn: FeedEvent
 
 
 SILENT: Final = frozenset(
@@ -172,23 +172,23 @@ SILENT: Final = frozenset(
 
 _OVER: Final = frozenset(one.value for one in ENDED)
 _IDENTITIES: Final = {
-    AgentState.ACTIVE.value: (About.AGENT, Turn.BACK),
-    AgentState.SUSPENDED.value: (About.AGENT, Turn.STOPPED),
-    AgentState.REGISTERED.value: (About.AGENT, Turn.STOPPED),
-    PersonState.PRESENT.value: (About.PERSON, Turn.BACK),
-    PersonState.GONE.value: (About.PERSON, Turn.STOPPED),
+    AgentState.ACTIVE.value: (About.AGENT, FeedEvent.BACK),
+    AgentState.SUSPENDED.value: (About.AGENT, FeedEvent.STOPPED),
+    AgentState.REGISTERED.value: (About.AGENT, FeedEvent.STOPPED),
+    PersonState.PRESENT.value: (About.PERSON, FeedEvent.BACK),
+    PersonState.GONE.value: (About.PERSON, FeedEvent.STOPPED),
 }
 
-_Said: TypeAlias = tuple[About, str, Turn] | None
+_Said: TypeAlias = tuple[About, str, FeedEvent] | None
 
 
 def _task(event: TaskChanged) -> _Said:
     if event.after in _OVER:
-        return About.TASK, event.task, Turn.OVER
+        return About.TASK, event.task, FeedEvent.OVER
     if event.after == TaskState.PAUSED.value:
-        return About.TASK, event.task, Turn.STOPPED
+        return About.TASK, event.task, FeedEvent.STOPPED
     back = (event.before, event.after) == (TaskState.PAUSED.value, TaskState.RUNNING.value)
-    return (About.TASK, event.task, Turn.BACK) if back else None  # else it was proposed, and has begun
+    return (About.TASK, event.task, FeedEvent.BACK) if back else None  # else it was proposed, and has begun
 
 
 def _identity(event: IdentityChanged) -> _Said:
@@ -217,10 +217,10 @@ def _said(event: Event) -> _Said:
         case IdentityChanged():
             return _identity(event)
         case KillSwitchChanged():
-            return About.NAMESPACE, "", Turn.STOPPED if event.stopped else Turn.BACK
+            return About.NAMESPACE, "", FeedEvent.STOPPED if event.stopped else FeedEvent.BACK
         case _:
             over = _over(event)
-            return None if over is None else (*over, Turn.OVER)
+            return None if over is None else (*over, FeedEvent.OVER)
 
 
 ENTRY_KINDS: Final = frozenset(
@@ -256,11 +256,11 @@ def entry_of(place: int, record: Record) -> Entry | None:
     return Entry(place=place, at=record.at, thing=Thing(namespace=space, about=about, id=name), turn=turn)
 
 
-class Heard:
+class FeedState:
     """A feed reader's memory (rules 4 to 6); never written to disk."""
 
     def __init__(self, after: int) -> None:
-        self._turns: OrderedDict[Thing, tuple[Turn, float]] = OrderedDict()
+        self._turns: OrderedDict[Thing, tuple[FeedEvent, float]] = OrderedDict()
         """What was heard longest ago first (rule 6)."""
         self.through = after
         """The place through which everything was heard."""
@@ -283,10 +283,10 @@ class Heard:
     def _take(self, entry: Entry, now: float) -> None:
         before = self._turns.get(entry.thing)
         if before is not None:
-            if before[0] is Turn.OVER:
+            if before[0] is FeedEvent.OVER:
                 return  # 4
             del self._turns[entry.thing]
-        if entry.turn is not Turn.BACK:
+        if entry.turn is not FeedEvent.BACK:
             self._turns[entry.thing] = entry.turn, now
 
     def begin_anew(self) -> None:
@@ -298,7 +298,7 @@ class Heard:
         while self._turns and next(iter(self._turns.values()))[1] <= until:
             self._turns.popitem(last=False)
 
-    def in_the_way(self, things: Iterable[Thing]) -> tuple[Thing, Turn] | None:
+    def in_the_way(self, things: Iterable[Thing]) -> tuple[Thing, FeedEvent] | None:
         """Returns the first of these things that is ended or stopped, and which of the two."""
         for one in things:
             said = self._turns.get(one)

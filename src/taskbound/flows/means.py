@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from taskbound.core.task import TaskState
     from taskbound.flows.audit.sequencing import LogFreshness
     from taskbound.flows.policy.engines import Policies
-    from taskbound.ports.approval import FarOperands, Operands
+    from taskbound.ports.approval import Operands, RemoteOperands
     from taskbound.ports.clock import Chance, Clock
     from taskbound.ports.identity import Signatures, Svids
     from taskbound.ports.monitor import Monitor
@@ -27,7 +27,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Means:
+class Adapters:
     """The adapters that flows work with, connected in `wiring`."""
 
     store: Store
@@ -42,7 +42,7 @@ class Means:
     """Tells what certificates of workloads prove."""
     operands: Operands
     """Looks at what the arguments of a call name on this machine's disk; it never waits."""
-    far: FarOperands
+    far: RemoteOperands
     """Looks at what they name elsewhere; it may wait, and is never asked where calls are decided."""
     freshness: LogFreshness
     """Whether decisions may be committed: the signer confirmed the log within its bound."""
@@ -66,7 +66,7 @@ class Actor:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Moved:
+class TaskChange:
     """A task that changed state, for holders of its connections."""
 
     namespace: str
@@ -75,7 +75,7 @@ class Moved:
     reason: str
 
 
-class OneLook:
+class SharedSnapshot:
     """One snapshot, begun by the first read, for several reads of one thread; errors are not reused."""
 
     def __init__(self, store: Store) -> None:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from taskbound.core.revocation import Entry, KillSwitch
-    from taskbound.flows.means import Actor, Means
+    from taskbound.flows.means import Actor, Adapters
     from taskbound.ports.store import Snapshot, Transaction
 
 
@@ -96,8 +96,8 @@ class _Unread(NamedTuple):
 class Feed:
     """Follows the log of a store. `look` is for one thread; `page` is thread-safe."""
 
-    def __init__(self, means: Means) -> None:
-        self._means = means
+    def __init__(self, adapters: Adapters) -> None:
+        self._adapters = adapters
         self._lock = threading.Lock()
         self._entries: list[Entry] = []
         self._of: dict[str, list[Entry]] = {}
@@ -109,7 +109,7 @@ class Feed:
         self._number = 0
         self._through = _NONE
         self._fresh: Instant | None = None
-        self._spent, self._looked = Duration(0), means.clock.now()
+        self._spent, self._looked = Duration(0), adapters.clock.now()
         """How long it has looked by now, and until when."""
         self._came: deque[tuple[Duration, int]] = deque()
         """When so many of the entries came, the oldest first."""
@@ -120,9 +120,9 @@ class Feed:
 
     def look(self) -> bool:
         self._looks += 1
-        asked = self._means.clock.now()
+        asked = self._adapters.clock.now()
         before = self._through
-        with self._means.store.read() as snapshot:
+        with self._adapters.store.read() as snapshot:
             if not self._log or not self._is_same(snapshot):
                 self._begin(snapshot, asked)
             while rows := snapshot.audit.following(self._number, _TURN):
@@ -215,7 +215,7 @@ class Feed:
     def _age(self) -> int:
         if self._fresh is None:
             raise FeedStaleError("this daemon has not looked at the log yet")
-        age = self._means.clock.now() - self._fresh
+        age = self._adapters.clock.now() - self._fresh
         if age > BOUND:
             raise FeedStaleError(f"what this daemon knows of the log is {age / seconds(1):.1f} s old")
         return age
@@ -243,7 +243,7 @@ class Feed:
 
     def _stored(self, place: int) -> bytes:
         """Reads a mark from the tree, without the lock: a hanging store would block readers of memory."""
-        with self._means.store.read() as snapshot:
+        with self._adapters.store.read() as snapshot:
             tile = snapshot.audit.tile(0, place // TILE_WIDTH)
         start = place % TILE_WIDTH * HASH_SIZE
         found = tile[start : start + HASH_SIZE]
@@ -296,7 +296,7 @@ class Feed:
                 del self._of[space]
 
 
-def stop(means: Means, namespace: str, *, stopped: bool, reason: str, actor: Actor) -> KillSwitch:
+def stop(adapters: Adapters, namespace: str, *, stopped: bool, reason: str, actor: Actor) -> KillSwitch:
     """Throws or lifts the switch durably; throwing may use the reserve, so a full disk is no obstacle."""
 
     def work(tx: Transaction) -> KillSwitch:
@@ -308,7 +308,7 @@ def stop(means: Means, namespace: str, *, stopped: bool, reason: str, actor: Act
         event = KillSwitchChanged(
             stopped=stopped, epoch=after.epoch, reason=reason, by=actor.name, proof=actor.proof
         )
-        tx.audit.append(namespace, means.writer, [event], means.clock.now())
+        tx.audit.append(namespace, adapters.writer, [event], adapters.clock.now())
         return after
 
-    return means.store.write(work, reserve=stopped)
+    return adapters.store.write(work, reserve=stopped)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from taskbound.core.action import JsonValue
     from taskbound.core.scope.suggest import Suggestion
     from taskbound.core.task import Task
-    from taskbound.flows.means import Means
+    from taskbound.flows.means import Adapters
     from taskbound.ports.store import Snapshot
 
 
@@ -57,8 +57,8 @@ class Suggested:
     """How many rows could not be read."""
 
 
-def suggest_scope(means: Means, order: SuggestOrder) -> Suggested:
-    with means.store.read() as snapshot:
+def suggest_scope(adapters: Adapters, order: SuggestOrder) -> Suggested:
+    with adapters.store.read() as snapshot:
         tasks = _tasks(snapshot, order)
         names = {one.agent for one in tasks} | ({order.agent} if order.agent else set())
         if len(names) > 1:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from taskbound.core.action import ActionState, PriorAction
     from taskbound.core.clock import Instant
-    from taskbound.core.decision import ActHistory, Presented
+    from taskbound.core.decision import ActHistory, Presentation
 
     ActKey = tuple[str, str]  # (root, act key)
 
@@ -127,7 +127,9 @@ class ActionReads(Protocol):
 class ActionWrites(ActionReads, Protocol):
     """Writes actions in batches."""
 
-    def lock_priors(self, namespace: str, names: Collection[Presented]) -> Mapping[Presented, PriorAction]:
+    def lock_priors(
+        self, namespace: str, names: Collection[Presentation]
+    ) -> Mapping[Presentation, PriorAction]:
         """Returns permitted actions by presentation; refused ones are no priors."""
 
     def lock_acts(self, namespace: str, keys: Collection[ActKey]) -> Mapping[ActKey, ActHistory]:

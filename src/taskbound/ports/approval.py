@@ -10,7 +10,7 @@ from taskbound.core.dataclass import dataclass
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-    from taskbound.core.approval import Answer, ApprovalState, Look, Operand, Plan, Question
+    from taskbound.core.approval import Answer, ApprovalState, Lookup, Operand, Plan, Question
     from taskbound.core.approval.fatigue import ApprovalLimits, Display
     from taskbound.core.errors import DeniedError
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class Operands(Protocol):
     """Probes operands itself, without relying on any other's claim."""
 
-    def look(self, looks: Sequence[Look]) -> tuple[Operand, ...]:
+    def look(self, looks: Sequence[Lookup]) -> tuple[Operand, ...]:
         """Returns the current state behind each look, in order.
 
         MUST raise `OperandOutsideError` for anything outside the declared folder by any path, and
@@ -27,10 +27,10 @@ class Operands(Protocol):
         """
 
 
-class FarOperands(Protocol):
+class RemoteOperands(Protocol):
     """Probes operands behind another process, blocking, without relying on any other's claim."""
 
-    def see(self, looks: Sequence[Look]) -> tuple[Operand | DeniedError, ...]:
+    def see(self, looks: Sequence[Lookup]) -> tuple[Operand | DeniedError, ...]:
         """Returns the state behind each look, or its error, in order.
 
         MUST answer each, with `OperandOutsideError` or `OperandUnreadableError` on failure; MUST end within

@@ -23,12 +23,12 @@ if TYPE_CHECKING:
     from taskbound.core.identity.proof import Answered, WorkloadKind
     from taskbound.core.identity.selector import Credential, Selector, Shown
     from taskbound.core.identity.service import Service, ServiceKey
-    from taskbound.core.identity.sign_in import SaidOfPerson, Session, SignIn
+    from taskbound.core.identity.sign_in import PersonClaims, Session, SignIn
     from taskbound.core.identity.trust import Bundle, Trust
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
+class AuthorizationParameters:
     """The parameters of an authorization request to an issuer."""
 
     redirect: str
@@ -49,7 +49,9 @@ class Wanted:
 class RelyingParty(Protocol):
     """Authenticates persons (OpenID Connect Core §3.1); a security boundary: no flow holds our secret."""
 
-    def address(self, issuer: IdentityIssuer, wanted: Wanted, now: Instant) -> tuple[str, bool]:
+    def address(
+        self, issuer: IdentityIssuer, wanted: AuthorizationParameters, now: Instant
+    ) -> tuple[str, bool]:
         """MUST be at the issuer's origin; says whether the issuer promises `iss`. May wait for metadata."""
 
     def trouble(self, issuer: IdentityIssuer, now: Instant) -> str:
@@ -57,7 +59,7 @@ class RelyingParty(Protocol):
 
     def redeem(
         self, issuer: IdentityIssuer, code: str, verifier: str, redirect: str, now: Instant
-    ) -> SaidOfPerson:
+    ) -> PersonClaims:
         """Returns the issuer's statement for this code.
 
         MUST be signed by the issuer's current keys for our client. MUST NOT follow redirects; MUST send our
@@ -403,7 +405,7 @@ class Need(Enum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Awaited:
+class IssuerFetch:
     """What to fetch from an issuer before a credential can be verified."""
 
     issuer: IdentityIssuer
@@ -430,10 +432,10 @@ class Verifier(Protocol):
 class AskingVerifier(Verifier, Protocol):
     """A verifier with keys to fetch from issuers."""
 
-    def awaited(self, namespace: str, credential: Credential, now: Instant) -> Awaited | None:
+    def awaited(self, namespace: str, credential: Credential, now: Instant) -> IssuerFetch | None:
         """Returns what to fetch first. MUST NOT block, and MUST name only issuers trusted here."""
 
-    def ask(self, awaited: Awaited) -> None:
+    def ask(self, awaited: IssuerFetch) -> None:
         """Fetches, blocking until the issuer answered or failed; MUST keep the failure for `verify`."""
 
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from taskbound.core.clock import Instant
     from taskbound.core.policy import (
-        InForce,
+        ActiveBundle,
         PolicyAnswer,
         PolicyProblem,
         PolicyReads,
@@ -133,7 +133,7 @@ class BundleActivation:
     """The activation of a bundle."""
 
     namespace: str
-    force: InForce
+    force: ActiveBundle
     how: str
     """`activated`, `rolled-back` or `rebased`."""
     by: str
@@ -151,7 +151,7 @@ class PolicyReader(Protocol):
     def bundles(self, namespace: str) -> tuple[StoredBundle, ...]:
         """Returns every bundle without archive, newest first."""
 
-    def in_force(self, namespace: str) -> InForce:
+    def in_force(self, namespace: str) -> ActiveBundle:
         """Returns the bundle in force, the base alone with epoch 0 if none."""
 
     def activations(self, namespace: str) -> tuple[BundleActivation, ...]:
@@ -164,7 +164,7 @@ class PolicyReader(Protocol):
 class PolicyWriter(PolicyReader, Protocol):
     """Writes bundles and activations."""
 
-    def lock_in_force(self, namespace: str, *, moves: bool = False) -> InForce:
+    def lock_in_force(self, namespace: str, *, moves: bool = False) -> ActiveBundle:
         """With `moves` it MUST wait for all other holders, and its records MUST follow theirs."""
 
     def insert_bundle(self, bundle: StoredBundle) -> None:

@@ -1,7 +1,8 @@
 """Targets: the system, stored targets, and optional capabilities.
 
-A target that cannot list logins is no `Discovers`. A `Keeps` needs stored data to revoke a credential, sealed
-to the broker; others need its name only. A `Restarts` can lose what it acknowledged when it restarts.
+A target that cannot list logins is no `Discovers`. A `StoresRevocation` needs stored data to revoke a
+credential, sealed to the broker; others need its name only. A `Restarts` can lose what it acknowledged when
+it restarts.
 """
 
 from __future__ import annotations
@@ -17,15 +18,15 @@ if TYPE_CHECKING:
 
     from taskbound.core.clock import Instant
     from taskbound.core.target import TargetState
-    from taskbound.core.target.kind import Standing
-    from taskbound.core.tool.oauth.token import Whom
+    from taskbound.core.target.kind import ExistingAccess
+    from taskbound.core.tool.oauth.token import AssertionParties
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Discovery:
     """The logins discovered in a target."""
 
-    found: tuple[Standing, ...]
+    found: tuple[ExistingAccess, ...]
     """The worst first."""
     count: int
     """How many there are, those that are not among `found` too."""
@@ -87,11 +88,11 @@ MAX_KEPT = 8_192
 
 
 @runtime_checkable
-class Keeps(Protocol):
+class StoresRevocation(Protocol):
     """A target that revokes by stored data; thread-safe.
 
     `mint` MUST set `Minted.kept`, 8 to `MAX_KEPT` bytes of text; if a minted secret cannot be handed out or
-    kept, `mint` MUST try to end it before it raises. `revoke` MUST return `Left`, `look` MUST raise
+    kept, `mint` MUST try to end it before it raises. `revoke` MUST return `ExpiresAt`, `look` MUST raise
     `TargetRefusedError`, and `sweep` finds nothing.
     """
 
@@ -99,7 +100,7 @@ class Keeps(Protocol):
     def lasts(self) -> int:
         """Returns the longest life in seconds, 1 to a day; `mint` MUST refuse more."""
 
-    def end_kept(self, kept: str, *, ends: Instant, patience: float) -> Gone | Left:
+    def end_kept(self, kept: str, *, ends: Instant, patience: float) -> Gone | ExpiresAt:
         """Ends the credential that this was kept of; repeatable after any interruption.
 
         `ends` is when it ends by itself. Returns and raises as `revoke`: `Gone` only if the system showed it
@@ -187,7 +188,7 @@ class MintOrder:
     """When it ends there by itself, in whole seconds (`core.credential.end_in_target`)."""
     context: Mapping[str, str] = field(default_factory=dict)
     """What the kind leaves to who asks: values by name."""
-    whom: Whom | None = None
+    whom: AssertionParties | None = None
     """The requester and agent, for systems that record them; None for a canary."""
 
 
@@ -200,7 +201,7 @@ class Minted:
     secret: Mapping[str, str] = field(repr=False)
     """What may not."""
     kept: str = field(default="", repr=False)
-    """What the target needs to end it, if its name is not enough (`Keeps`); only the broker sees it."""
+    """What the target needs beside its name to end it (`StoresRevocation`); only the broker sees it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -224,7 +225,7 @@ class Gone:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Left:
+class ExpiresAt:
     """The target cannot revoke it: it expires at this instant, and sessions open by then may go on."""
 
     until: Instant
@@ -251,7 +252,7 @@ class Target(Protocol[K_contra]):
     def use(self, minted: Minted, *, patience: float) -> None:
         """Uses it once as its holder would, changing nothing; raises if refused."""
 
-    def revoke(self, name: str, *, ends: Instant, patience: float) -> Gone | Left:
+    def revoke(self, name: str, *, ends: Instant, patience: float) -> Gone | ExpiresAt:
         """Ends it and its sessions; repeatable after any interruption.
 
         `ends` is its latest expiry. MUST return `Gone` only if the system showed it afterwards, never from an

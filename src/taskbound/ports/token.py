@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from taskbound.core.clock import Instant
     from taskbound.core.token import Claim, IssuingKey, Token, TokenKeyState, Use
-    from taskbound.core.token.authorization.asked import Asked
+    from taskbound.core.token.authorization.asked import ConsentRequest
     from taskbound.core.token.authorization.request import Admission, Client, Refresh
     from taskbound.core.token.shared import SharedClaim, Tally
 
@@ -42,10 +42,10 @@ class AuthorizationReads(Protocol):
     def clients(self, namespace: str) -> tuple[RegisteredClient, ...]:
         pass
 
-    def asked(self, namespace: str, asked: str) -> Asked | None:
+    def asked(self, namespace: str, asked: str) -> ConsentRequest | None:
         pass
 
-    def asked_by(self, namespace: str, *, typed: str = "", code: str = "") -> Asked | None:
+    def asked_by(self, namespace: str, *, typed: str = "", code: str = "") -> ConsentRequest | None:
         pass
 
     def count_asked(self, namespace: str, since: Instant) -> int:
@@ -75,7 +75,7 @@ class AuthorizationWrites(AuthorizationReads, Protocol):
     def drop_client(self, namespace: str, client: str) -> None:
         pass
 
-    def put_asked(self, asked: Asked, *, expect: int) -> None:
+    def put_asked(self, asked: ConsentRequest, *, expect: int) -> None:
         """Writes. MUST raise `ConflictError` unless the version is `expect`, 0 for a new row."""
 
     def drop_asked_of(self, namespace: str, client: str) -> None:

@@ -79,7 +79,7 @@ class Upstream(Protocol):
         progress: Told | None = None,
         logged: Logged | None = None,
         action: str = "",
-        turn: Turn | None = None,
+        turn: QuestionRound | None = None,
     ) -> int:
         """Sends a call, or the method that `tool` names, and returns its number.
 
@@ -227,7 +227,7 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Turn:
+class QuestionRound:
     """What a modern server is told with a call about possible and earlier questions."""
 
     offers: bytes = b"{}"

@@ -29,7 +29,7 @@ from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import DeniedError, MalformedError, TaskboundError
 from taskbound.core.tool.name import credential_kind, shown
 from taskbound.sdk.client import Client, RefusedByDaemonError
-from taskbound.sdk.wish import Asker, BadWishError, TaskCredential, Wish
+from taskbound.sdk.wish import Asker, BadWishError, CredentialWish, TaskCredential
 from taskbound.wire.action import Decide, Narrowed, Permitted, Refused
 from taskbound.wire.approval import HoldPush, LeaveHold
 from taskbound.wire.connection import Bind, Bound, Done, Fault, Open
@@ -98,7 +98,7 @@ class OtherTaskBoundError(DeniedError):
 
 @dataclass(slots=True, kw_only=True)
 class _Asked:
-    wish: Wish
+    wish: CredentialWish
     recipient: str
     number: int
     arguments: bytes
@@ -163,7 +163,9 @@ class Task:
         self, target: str, kind: str = "", /, seconds: int = 0, **parameters: str
     ) -> Iterator[TaskCredential]:
         """Holds a credential while the context lasts (rule 6); 0 seconds mean the kind's maximum."""
-        wish = Wish(target=target, kind=kind or self._kind_of(target), seconds=seconds, parameters=parameters)
+        wish = CredentialWish(
+            target=target, kind=kind or self._kind_of(target), seconds=seconds, parameters=parameters
+        )
         found = self.obtain(wish)
         try:
             yield found
@@ -188,7 +190,7 @@ class Task:
         return kinds[0]
 
     def obtain(
-        self, wish: Wish, held: Callable[[Refused], None] = ignore_hold, *, lasting: bool = False
+        self, wish: CredentialWish, held: Callable[[Refused], None] = ignore_hold, *, lasting: bool = False
     ) -> TaskCredential:
         """Returns an opened credential, which the caller must end; `lasting`: outlives the connection."""
         key = self._asker()  # 2
@@ -256,7 +258,7 @@ class Task:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _permitted(self, wish: Wish, recipient: str, held: Callable[[Refused], None]) -> Permitted:
+    def _permitted(self, wish: CredentialWish, recipient: str, held: Callable[[Refused], None]) -> Permitted:
         """Returns the permit (rule 3); an interrupted wait withdraws the question."""
         self._asked += 1
         asked = _Asked(wish=wish, recipient=recipient, number=self._asked, arguments=wish.arguments)
@@ -346,7 +348,7 @@ class Task:
             return
 
 
-def _require_held(answer: Answer, wish: Wish) -> Refused:
+def _require_held(answer: Answer, wish: CredentialWish) -> Refused:
     if isinstance(answer, Fault):
         raise RefusedByDaemonError(answer)
     if not isinstance(answer, Refused):

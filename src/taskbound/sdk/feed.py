@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Final
 from taskbound.core.clock import Instant
 from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import DeniedError, TaskboundError, UnavailableError
-from taskbound.core.revocation import About, Entry, FeedBrokenError, Heard, Thing, Turn
+from taskbound.core.revocation import About, Entry, FeedBrokenError, FeedEvent, FeedState, Thing
 from taskbound.sdk.client import RefusedByDaemonError
 from taskbound.sdk.fresh import BOUND, awake
 from taskbound.sdk.verify.keys import anew_in_children
@@ -43,7 +43,7 @@ _REFUSED: Final = 1.0
 _OTHER_LOG: Final = "other-log"
 _SECOND: Final = 1_000_000
 _ABOUTS: Final = {one.value: one for one in About}
-_TURNS: Final = {one.value: one for one in Turn}
+_TURNS: Final = {one.value: one for one in FeedEvent}
 
 
 class StaleFeedError(UnavailableError):
@@ -84,7 +84,7 @@ class FeedReader:
         self.namespace = namespace
         self._bound, self._clock = bound, clock
         self._lock = threading.Lock()
-        self._heard = Heard(-1)
+        self._heard = FeedState(-1)
         self._mark = ""
         self._until = float("-inf")
         self._log = 0

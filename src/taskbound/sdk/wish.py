@@ -52,7 +52,7 @@ class Asker(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
+class CredentialWish:
     """A wanted credential; raises BadWishError for names that no target could have."""
 
     target: str
@@ -111,9 +111,9 @@ class TaskCredential:
     )
     """Asks for a longer life of it, on the connection that has it."""
 
-    def renewed_for(self, seconds: int = 0) -> Wish:
+    def renewed_for(self, seconds: int = 0) -> CredentialWish:
         """Returns the renewal request; 0 seconds mean the kind's maximum."""
-        return Wish(
+        return CredentialWish(
             target=self.target, kind=self.kind, seconds=seconds, parameters=self.parameters, renews=self.id
         )
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from taskbound.sdk.guard import async_client, client
 from taskbound.sdk.guard.proof import UnreadableProofError
-from taskbound.sdk.guard.speaker import Told
+from taskbound.sdk.guard.speaker import ClientSettings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,7 +25,7 @@ _TASK: Final = "TASKBOUND_TASK"
 
 
 class _Outside:
-    def place(self, told: Told) -> Place:
+    def place(self, told: ClientSettings) -> Place:
         from taskbound.sdk.guard.link import Place  # noqa: PLC0415 -- nothing is loaded before it is used
         from taskbound.wiring.home import find_home  # noqa: PLC0415 -- as above
         from taskbound.wiring.settings import read_settings  # noqa: PLC0415 -- as above
@@ -90,7 +90,7 @@ class Client(client.Client):
             trust: Certificate authorities used instead of the system's.
             wait: Seconds to wait for approvers; 0 raises `HeldError` at once.
         """
-        told = Told(
+        told = ClientSettings(
             origin=origin,
             agent=agent,
             task=task,
@@ -122,7 +122,7 @@ class AsyncClient(async_client.AsyncClient):
         trust: SSLContext | None = None,
         wait: float = 0.0,
     ) -> None:
-        told = Told(
+        told = ClientSettings(
             origin=origin,
             agent=agent,
             task=task,

@@ -29,7 +29,7 @@ from taskbound.sdk.client import AsyncClient
 from taskbound.surfaces.http.connection import Bounds, HttpConnection
 from taskbound.surfaces.http.rate import Proxies, Rates
 from taskbound.surfaces.network.problem import Agreement, Link
-from taskbound.surfaces.network.server import Cursors, Plugs, Server, Tracing
+from taskbound.surfaces.network.server import Cursors, Server, ServerDependencies, Tracing
 from taskbound.wire.connection import Open
 from taskbound.wiring.address import format_address, hosts_of, parse_networks
 from taskbound.wiring.door import Door
@@ -105,7 +105,7 @@ async def _serve(told: argparse.Namespace) -> int:
     spans = open_spans(told.traces, service="taskbound-api")
     link = Link(partial(_connect, Path(told.daemon)))
     server = Server(
-        Plugs(
+        ServerDependencies(
             link=link,
             rates=Rates(burst=told.burst, each_second=float(told.rate), clock=time.monotonic),
             cursors=Cursors(secrets.token_bytes(_KEY)),

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.errors import TaskboundError
-from taskbound.surfaces.api.background.strangers import Insiders
+from taskbound.surfaces.api.background.strangers import ProcessTree
 from taskbound.surfaces.api.server.peer import ancestry_of, boot_id
 from taskbound.surfaces.api.server.place import NotOutsideError
 from taskbound.surfaces.cli.doctor.processes import verb_of, words_of
@@ -43,7 +43,7 @@ def require_outside(home: Path, store: str, environ: Mapping[str, str], *, proc:
     if runs is None:
         beneath = bool(environ.get("TASKBOUND_TASK"))  # 2
     else:
-        line = Insiders(home=home, boot=boot_id()).line(ancestry) if runs else ()
+        line = ProcessTree(home=home, boot=boot_id()).line(ancestry) if runs else ()
         known = any((one.pid, one.started) in line for one in runs)  # 1
         beneath = known or bool(runs and not ancestry)
     starter = next((_STARTERS[one] for one in verbs if one in _STARTERS), "")  # 3

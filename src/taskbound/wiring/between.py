@@ -28,7 +28,7 @@ from taskbound.core.audit import (
 )
 from taskbound.core.clock import Instant
 from taskbound.ports.store import StoreUnavailableError
-from taskbound.surfaces.cli.plugs import BegunAnew, CopyMade, Later
+from taskbound.surfaces.cli.plugs import BackupReport, LaterRecord, RecoveryReport
 from taskbound.wiring.copies import (
     back_up_postgres,
     back_up_sqlite,
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from taskbound.core.audit import Record
-    from taskbound.surfaces.cli.plugs import Place
+    from taskbound.surfaces.cli.plugs import CommandPlace
     from taskbound.wiring.copies import Manifest
     from taskbound.wiring.restoring import Reconciled, Restored
 
@@ -64,14 +64,14 @@ _LONGEST: Final = 200
 
 
 def back_up(
-    place: Place,
+    place: CommandPlace,
     to: str,
     *,
     store: str,
     database: str,
     told: Callable[[int, int], None],
     environ: Mapping[str, str],
-) -> CopyMade:
+) -> BackupReport:
     path, now = Path(to).absolute(), SystemClock(Instant(0)).now()
     address = store or ("" if database else place.store)
     if address:
@@ -81,7 +81,7 @@ def back_up(
         made = back_up_sqlite(_database(place, database), path, now, told)
     if place.home.is_dir():
         remember_copy(place.home, path, made)
-    return CopyMade(
+    return BackupReport(
         path=str(path),
         manifest=str(manifest_of(path)),
         engine=made.engine,
@@ -97,7 +97,7 @@ def back_up(
     )
 
 
-def put_back(place: Place, copy: str, *, database: str, key: str, later: str) -> BegunAnew:
+def put_back(place: CommandPlace, copy: str, *, database: str, key: str, later: str) -> RecoveryReport:
     path, target = Path(copy).absolute(), _database(place, database)
     make_home(place.home)
     with _owned(place.home):
@@ -106,7 +106,9 @@ def put_back(place: Place, copy: str, *, database: str, key: str, later: str) ->
     return _restored(done, between)
 
 
-def reconcile(place: Place, *, store: str, database: str, follow: bool, later: str, key: str) -> BegunAnew:
+def reconcile(
+    place: CommandPlace, *, store: str, database: str, follow: bool, later: str, key: str
+) -> RecoveryReport:
     address = store or ("" if database else place.store)
     target = _database(place, database)
     if not address:
@@ -127,7 +129,7 @@ def reconcile(place: Place, *, store: str, database: str, follow: bool, later: s
     return _reconciled(done, between)
 
 
-def _database(place: Place, told: str) -> Path:
+def _database(place: CommandPlace, told: str) -> Path:
     return Path(told).absolute() if told else place.home / DATABASE
 
 
@@ -145,11 +147,11 @@ def _pieces(records: Callable[[int, int], tuple[bytes, ...]], size: int) -> Iter
         yield from records(start, min(1000, size - start))
 
 
-def _between(place: Place, later: str, key: str, manifest: Manifest) -> tuple[Later, ...]:
+def _between(place: CommandPlace, later: str, key: str, manifest: Manifest) -> tuple[LaterRecord, ...]:
     return _read(place, later, key, manifest.size, bytes.fromhex(manifest.root))
 
 
-def _read(place: Place, later: str, key: str, size: int, root: bytes) -> tuple[Later, ...]:
+def _read(place: CommandPlace, later: str, key: str, size: int, root: bytes) -> tuple[LaterRecord, ...]:
     try:
         with Path(later).open("rb") as file:
             origin = parse_header(file.readline().removesuffix(b"\n"))
@@ -173,17 +175,17 @@ def _read(place: Place, later: str, key: str, size: int, root: bytes) -> tuple[L
     return tuple(found)
 
 
-def _told(record: Record) -> Later | None:
+def _told(record: Record) -> LaterRecord | None:
     event = record.event
     if event.kind in _UNTOLD:
         return None
     told = " ".join(str(getattr(event, one.name)) for one in fields(event)[:3])
-    return Later(at=record.at, namespace=record.namespace, kind=event.kind, of=told[:_LONGEST])
+    return LaterRecord(at=record.at, namespace=record.namespace, kind=event.kind, of=told[:_LONGEST])
 
 
-def _restored(done: Restored, later: tuple[Later, ...]) -> BegunAnew:
+def _restored(done: Restored, later: tuple[LaterRecord, ...]) -> RecoveryReport:
     begun, manifest = done.begun, done.manifest
-    return BegunAnew(
+    return RecoveryReport(
         finished=begun is None,
         held=manifest.records if manifest is not None else 0,
         seen=0,
@@ -199,9 +201,9 @@ def _restored(done: Restored, later: tuple[Later, ...]) -> BegunAnew:
     )
 
 
-def _reconciled(done: Reconciled, later: tuple[Later, ...]) -> BegunAnew:
+def _reconciled(done: Reconciled, later: tuple[LaterRecord, ...]) -> RecoveryReport:
     begun = done.begun
-    return BegunAnew(
+    return RecoveryReport(
         finished=begun is None,
         held=done.held,
         seen=done.seen,

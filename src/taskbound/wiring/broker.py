@@ -49,8 +49,8 @@ from taskbound.core.target import (
 )
 from taskbound.sdk.client import AsyncClient
 from taskbound.surfaces.broker.memory import EMPTY, Memory, UnknownKindError
-from taskbound.surfaces.broker.steps import DaemonAuthority, Desk, Watch
-from taskbound.surfaces.broker.targets import Keeping, Targets
+from taskbound.surfaces.broker.steps import DaemonAuthority, Watch, WorkerDependencies
+from taskbound.surfaces.broker.targets import HandleVault, Targets
 from taskbound.surfaces.broker.work import BrokerSocket, Work
 from taskbound.wire.connection import Open
 from taskbound.wiring.accounts import open_to_group, parse_group
@@ -127,7 +127,7 @@ async def _serve(told: argparse.Namespace, directory: BrokerDirectory) -> int:
     memory = Memory(directory, store, clock)
     authority = DaemonAuthority(loop, _connecting(Path(told.daemon)), push, want)
     work = Work(
-        Desk(
+        WorkerDependencies(
             store=store,
             watch=Watch(clock=clock, elapsed=elapsed),
             authority=authority,
@@ -138,7 +138,7 @@ async def _serve(told: argparse.Namespace, directory: BrokerDirectory) -> int:
                 store=store,
             ),
             memory=memory,
-            keeping=Keeping(directory.key, memory),
+            keeping=HandleVault(directory.key, memory),
             proves=_Proves(),
             hand=hand,
         )

@@ -32,15 +32,15 @@ if TYPE_CHECKING:
     from taskbound.sdk.wish import TaskCredential
     from taskbound.surfaces.cli.plugs import (
         Authorized,
-        BegunAnew,
+        BackupReport,
+        CommandPlace,
         Copies,
-        CopyMade,
+        Dependencies,
         HelperFile,
-        Looked,
-        Loot,
-        Place,
-        Plugs,
-        Probed,
+        RecoveryReport,
+        ServerInspection,
+        ServerProbe,
+        StolenCopy,
     )
     from taskbound.wire.tool import OAuthSpec, ServerSpec
     from taskbound.wiring.ssh import ServedHosts
@@ -89,11 +89,11 @@ def main() -> int:
         return _UNAVAILABLE
 
 
-def make_plugs(environ: Mapping[str, str]) -> Plugs:
-    from taskbound.surfaces.cli.plugs import Plugs  # noqa: PLC0415 -- as above
+def make_plugs(environ: Mapping[str, str]) -> Dependencies:
+    from taskbound.surfaces.cli.plugs import Dependencies  # noqa: PLC0415 -- as above
     from taskbound.wiring.home import find_socket, make_home  # noqa: PLC0415 -- as above
 
-    return Plugs(
+    return Dependencies(
         place=lambda told: _place(told, environ),
         make_home=make_home,
         require_outside=lambda place: _require_outside(place, environ),
@@ -161,15 +161,15 @@ def own_command() -> tuple[str, ...]:
     return (found,) if found else (sys.executable, "-P", "-m", "taskbound.wiring.cli")
 
 
-def _place(told: str, environ: Mapping[str, str]) -> Place:
-    from taskbound.surfaces.cli.plugs import Place  # noqa: PLC0415 -- as above
+def _place(told: str, environ: Mapping[str, str]) -> CommandPlace:
+    from taskbound.surfaces.cli.plugs import CommandPlace  # noqa: PLC0415 -- as above
     from taskbound.wiring.home import find_home  # noqa: PLC0415 -- as above
     from taskbound.wiring.settings import read_settings, unknown_variables  # noqa: PLC0415 -- as above
     from taskbound.wiring.starters import find_broker, find_egress  # noqa: PLC0415 -- as above
 
     home = find_home(told, environ)
     settings = read_settings(home, environ)
-    return Place(
+    return CommandPlace(
         home=home,
         namespace=settings.namespace,
         agent=settings.agent,
@@ -185,13 +185,13 @@ def _place(told: str, environ: Mapping[str, str]) -> Place:
     )
 
 
-def _require_outside(place: Place, environ: Mapping[str, str]) -> None:
+def _require_outside(place: CommandPlace, environ: Mapping[str, str]) -> None:
     from taskbound.wiring.beneath import require_outside  # noqa: PLC0415 -- as above
 
     require_outside(place.home, place.store, environ)
 
 
-def _connect(place: Place, namespace: str, role: str) -> Client:
+def _connect(place: CommandPlace, namespace: str, role: str) -> Client:
     from taskbound import __version__  # noqa: PLC0415 -- as above
     from taskbound.sdk.client import Client  # noqa: PLC0415 -- as above
     from taskbound.wire.connection import Open  # noqa: PLC0415 -- as above
@@ -201,7 +201,7 @@ def _connect(place: Place, namespace: str, role: str) -> Client:
     return Client(socket, Open(role=role, version=__version__, namespace=namespace))
 
 
-def _probe(  # noqa: PLR0913 -- the shape that `Plugs` asks for
+def _probe(  # noqa: PLR0913 -- the shape that `Dependencies` asks for
     *,
     name: str,
     command: Sequence[str],
@@ -210,14 +210,14 @@ def _probe(  # noqa: PLR0913 -- the shape that `Plugs` asks for
     limits: Sequence[str] = (),
     secrets: Mapping[Slot, str | None] | None = None,
     definitions: tuple[bytes, ...] = (),
-) -> Probed:
+) -> ServerProbe:
     from taskbound.adapters.upstream.mcp.probe import pin_server, probe_command  # noqa: PLC0415 -- as above
-    from taskbound.surfaces.cli.plugs import Probed  # noqa: PLC0415 -- as above
+    from taskbound.surfaces.cli.plugs import ServerProbe  # noqa: PLC0415 -- as above
 
     where = str(Path(directory or Path.cwd()).absolute())
     if definitions:
         told = pin_server(name, command, environment=environment, directory=where, limits=limits)
-        return Probed(spec=told, definitions=definitions)
+        return ServerProbe(spec=told, definitions=definitions)
     spec, seen = probe_command(
         name=name,
         command=command,
@@ -226,10 +226,10 @@ def _probe(  # noqa: PLR0913 -- the shape that `Plugs` asks for
         limits=limits,
         secrets=secrets,
     )
-    return Probed(spec=spec, definitions=seen.definitions, methods=seen.methods)
+    return ServerProbe(spec=spec, definitions=seen.definitions, methods=seen.methods)
 
 
-def _reach(  # noqa: PLR0913 -- the shape that `Plugs` asks for
+def _reach(  # noqa: PLR0913 -- the shape that `Dependencies` asks for
     *,
     name: str,
     url: str,
@@ -238,9 +238,9 @@ def _reach(  # noqa: PLR0913 -- the shape that `Plugs` asks for
     authorities: str,
     secrets: Mapping[Slot, str | None] | None = None,
     oauth: OAuthSpec | None = None,
-) -> Probed:
+) -> ServerProbe:
     from taskbound.adapters.upstream.mcp.http.probe import probe_url  # noqa: PLC0415 -- as above
-    from taskbound.surfaces.cli.plugs import Probed  # noqa: PLC0415 -- as above
+    from taskbound.surfaces.cli.plugs import ServerProbe  # noqa: PLC0415 -- as above
 
     place = str(Path(authorities).resolve()) if authorities else ""
     spec, seen = probe_url(
@@ -253,7 +253,7 @@ def _reach(  # noqa: PLR0913 -- the shape that `Plugs` asks for
         oauth=oauth,
         sign=_sign,
     )
-    return Probed(spec=spec, definitions=seen.definitions, methods=seen.methods, notes=seen.notes)
+    return ServerProbe(spec=spec, definitions=seen.definitions, methods=seen.methods, notes=seen.notes)
 
 
 def _sign(key: str, client: str, audience: str) -> str:
@@ -271,13 +271,13 @@ def _authorize(url: str, asked: OAuthSpec, key: str, authorities: str) -> Author
     return Authorized(spec=spec, notes=notes)
 
 
-def _look(place: Place, spec: ServerSpec, namespace: str) -> Looked:
+def _look(place: CommandPlace, spec: ServerSpec, namespace: str) -> ServerInspection:
     from taskbound.wiring.look import look_at  # noqa: PLC0415 -- as above
 
     return look_at(spec, namespace, _egress_of(place))
 
 
-def _seal(place: Place, value: str, binding: Binding) -> str:
+def _seal(place: CommandPlace, value: str, binding: Binding) -> str:
     from taskbound.adapters.keys.sealing import seal  # noqa: PLC0415 -- as above
     from taskbound.adapters.upstream.egress import ask_key  # noqa: PLC0415 -- as above
     from taskbound.wiring.child import EgressNotStartedError, explain_silence  # noqa: PLC0415 -- as above
@@ -288,7 +288,7 @@ def _seal(place: Place, value: str, binding: Binding) -> str:
     return seal(value, binding, public=public)
 
 
-def _seal_admin(place: Place, value: str, binding: Binding) -> str:
+def _seal_admin(place: CommandPlace, value: str, binding: Binding) -> str:
     from taskbound.adapters.keys.broker_key import ask_broker_key  # noqa: PLC0415 -- as above
     from taskbound.adapters.keys.sealing import seal  # noqa: PLC0415 -- as above
     from taskbound.wiring.child import BrokerNotStartedError, explain_silence  # noqa: PLC0415 -- as above
@@ -321,7 +321,7 @@ def _host_helper() -> HelperFile:
 
 
 def _join(
-    place: Place, namespace: str, *, agent: str, task: str, resume: str = "", start: bool = True
+    place: CommandPlace, namespace: str, *, agent: str, task: str, resume: str = "", start: bool = True
 ) -> Task:
     from taskbound.adapters.keys.sealing import AskerKey  # noqa: PLC0415 -- as above
     from taskbound.sdk.credential import Task  # noqa: PLC0415 -- as above
@@ -343,7 +343,7 @@ def _serve_hosts(credentials: Sequence[TaskCredential]) -> ServedHosts:
     return ServedHosts(credentials)
 
 
-def _egress_of(place: Place) -> Path:
+def _egress_of(place: CommandPlace) -> Path:
     from taskbound.wiring.home import find_socket  # noqa: PLC0415 -- as above
 
     return place.egress or find_socket(place.home).with_name("egress.sock")
@@ -366,10 +366,10 @@ def _guard(words: Sequence[str]) -> int:
     return status
 
 
-def _loot(home: Path) -> Loot:
+def _loot(home: Path) -> StolenCopy:
     from taskbound.adapters.keys.file import KeyDirectory  # noqa: PLC0415 -- as above
     from taskbound.adapters.store.sql import SqlStore  # noqa: PLC0415 -- as above
-    from taskbound.surfaces.cli.plugs import Loot  # noqa: PLC0415 -- as above
+    from taskbound.surfaces.cli.plugs import StolenCopy  # noqa: PLC0415 -- as above
 
     store = SqlStore(home / "taskbound.db")
     try:
@@ -380,7 +380,7 @@ def _loot(home: Path) -> Loot:
     with KeyDirectory(home / "signer") as keys:
         key = keys.key
     origin = (home / "log-origin").read_text(encoding="ascii").strip()
-    return Loot(origin=origin, records=records, public=key.public, sign=key.sign)
+    return StolenCopy(origin=origin, records=records, public=key.public, sign=key.sign)
 
 
 def _policies() -> PolicyLanguage:
@@ -408,26 +408,28 @@ def _examine_store(address: str) -> Sequence[tuple[bool, str]]:
 
 
 def _back_up(
-    place: Place, to: str, *, store: str, database: str, told: Callable[[int, int], None]
-) -> CopyMade:
+    place: CommandPlace, to: str, *, store: str, database: str, told: Callable[[int, int], None]
+) -> BackupReport:
     from taskbound.wiring.between import back_up  # noqa: PLC0415 -- as above
 
     return back_up(place, to, store=store, database=database, told=told, environ=os.environ)
 
 
-def _copies(place: Place) -> Copies:
+def _copies(place: CommandPlace) -> Copies:
     from taskbound.wiring.copies import look_at_copies  # noqa: PLC0415 -- as above
 
     return look_at_copies(place.home)
 
 
-def _put_back(place: Place, copy: str, *, database: str, key: str, later: str) -> BegunAnew:
+def _put_back(place: CommandPlace, copy: str, *, database: str, key: str, later: str) -> RecoveryReport:
     from taskbound.wiring.between import put_back  # noqa: PLC0415 -- as above
 
     return put_back(place, copy, database=database, key=key, later=later)
 
 
-def _reconcile(place: Place, *, store: str, database: str, follow: bool, later: str, key: str) -> BegunAnew:
+def _reconcile(
+    place: CommandPlace, *, store: str, database: str, follow: bool, later: str, key: str
+) -> RecoveryReport:
     from taskbound.wiring.between import reconcile  # noqa: PLC0415 -- as above
 
     return reconcile(place, store=store, database=database, follow=follow, later=later, key=key)
@@ -445,7 +447,7 @@ def _cover(application: str, python: str, seconds: float) -> Coverage:
     return ask_coverage(application, python=python, seconds=seconds)
 
 
-def _serve(home: Path, as_json: bool, port: int) -> int:  # noqa: FBT001 -- the shape that `Plugs` asks for
+def _serve(home: Path, as_json: bool, port: int) -> int:  # noqa: FBT001 -- the shape that `Dependencies` asks for
     from taskbound.wiring.home import find_socket  # noqa: PLC0415 -- as above
     from taskbound.wiring.listening import ApiPlace, CannotListenError, require_place  # noqa: PLC0415 -- as above
     from taskbound.wiring.settings import read_settings  # noqa: PLC0415 -- as above

@@ -45,11 +45,11 @@ from taskbound.core.identity.proof import WorkloadKind
 from taskbound.core.identity.selector import parse_trust_domain
 from taskbound.flows.audit.sequencing import LogFreshness, Sequencer, open_writer
 from taskbound.flows.credential import open_mark
-from taskbound.flows.means import Means
+from taskbound.flows.means import Adapters
 from taskbound.flows.policy import Policies
 from taskbound.flows.token import Descriptions
 from taskbound.surfaces.api.server.daemon import Daemon
-from taskbound.surfaces.api.server.place import DEFAULT_GATEWAY, DEFAULT_ISSUER, Place
+from taskbound.surfaces.api.server.place import DEFAULT_GATEWAY, DEFAULT_ISSUER, Installation
 from taskbound.surfaces.api.server.reply import fault_of
 from taskbound.surfaces.api.server.socket import SocketServer
 from taskbound.surfaces.api.server.tracing import trace_here
@@ -247,7 +247,7 @@ async def _serve(home: Path, told: argparse.Namespace) -> int:
 
     store, seen = open_believed(home, database, told.store, failed=fail)
     chance = SystemChance()
-    means = Means(
+    adapters = Adapters(
         store=store,
         clock=SystemClock(store.last_instant()),
         chance=chance,
@@ -261,12 +261,12 @@ async def _serve(home: Path, told: argparse.Namespace) -> int:
         freshness=LogFreshness(elapsed),
         writer=chance.name("wrt"),
     )
-    store.agree(means.policy.base.bundle)
+    store.agree(adapters.policy.base.bundle)
     child, place = _signer_beside(home, told, origin, store, database)
     signer, token_signer, custody = SocketSigner(place), SocketTokenSigner(place), SocketCustody(place)
-    sequencer = Sequencer(means, signer, origin)
-    verifiers, party = {WorkloadKind.OIDC: LaterOidc(store, means.tokens)}, LaterParty(means.tokens)
-    daemon = Daemon(means, sequencer, token_signer, loop, _place(home, told), custody, verifiers, party)
+    sequencer = Sequencer(adapters, signer, origin)
+    verifiers, party = {WorkloadKind.OIDC: LaterOidc(store, adapters.tokens)}, LaterParty(adapters.tokens)
+    daemon = Daemon(adapters, sequencer, token_signer, loop, _place(home, told), custody, verifiers, party)
     _begin(daemon, told)
     beside = _keep_beside(home, socket_path, told, daemon, _where(told, database))
     rounds = Rounds(daemon, signer, origin, child, store, seen)
@@ -317,11 +317,11 @@ def _where(told: argparse.Namespace, database: Path) -> tuple[str, str]:
 def _keep_beside(
     home: Path, socket: Path, told: argparse.Namespace, daemon: Daemon, where: tuple[str, str]
 ) -> list[Keeping | Trusting]:
-    found: list[Keeping | Trusting] = [Trusting(daemon.means, daemon.trusts)]
+    found: list[Keeping | Trusting] = [Trusting(daemon.adapters, daemon.trusts)]
     if told.egress is None:
         found.append(Keeping(EgressChild(home, socket, level=told.log_level), daemon.egress_wanted))
     if told.broker is None:
-        with daemon.means.store.read() as snapshot:
+        with daemon.adapters.store.read() as snapshot:
             if snapshot.targets.all_targets():
                 daemon.broker_wanted.set()
         child = BrokerChild(home, socket, words=where, level=told.log_level)
@@ -355,8 +355,8 @@ def _issuer(told: argparse.Namespace) -> str:
     return parse_origin(told.issuer, secured=False, where="--issuer")
 
 
-def _place(home: Path, told: argparse.Namespace) -> Place:
-    return Place(
+def _place(home: Path, told: argparse.Namespace) -> Installation:
+    return Installation(
         home=str(home),
         pid=os.getpid(),
         owner_uid=os.geteuid(),
@@ -375,13 +375,13 @@ def _place(home: Path, told: argparse.Namespace) -> Place:
 
 def _begin(daemon: Daemon, told: argparse.Namespace) -> None:
     hosts = parse_hosts(told.private_clients, where="--private-clients")
-    daemon.network.descriptions = Descriptions(LaterDocuments(), daemon.means.clock, private=hosts)
+    daemon.network.descriptions = Descriptions(LaterDocuments(), daemon.adapters.clock, private=hosts)
     spans = open_spans(told.traces, service="taskbound-daemon")
     if spans is not None:
         daemon.network.tracing.take, daemon.network.tracing.close = spans.take, spans.close
     software = f"taskbound {__version__}"
-    open_writer(daemon.means, software=software)
-    open_mark(daemon.means)
+    open_writer(daemon.adapters, software=software)
+    open_mark(daemon.adapters)
     for namespace, why in daemon.bundles.rebase(software):
         _log.warning("in namespace %r the policy bundle in force keeps the base it has: %s", namespace, why)
 

@@ -32,10 +32,16 @@ from taskbound.core.errors import TaskboundError
 from taskbound.core.tool.slot import Leaks
 from taskbound.sdk.client import AsyncClient
 from taskbound.surfaces.api.server.peer import hold_peer, read_peer
-from taskbound.surfaces.egress.asking import Asking
+from taskbound.surfaces.egress.asking import PendingRequests
 from taskbound.surfaces.egress.authority import DaemonAuthority, Permits
-from taskbound.surfaces.egress.serving import EgressHouse, EgressSocket
-from taskbound.surfaces.egress.tokens import Desk, Endings, Known, Refusals, TokenDesk
+from taskbound.surfaces.egress.serving import EgressSocket, EgressState
+from taskbound.surfaces.egress.tokens import (
+    Endings,
+    LiveTokens,
+    StartDependencies,
+    TokenBackoff,
+    TokenRegistry,
+)
 from taskbound.wire.connection import Open
 from taskbound.wire.egress import Holder
 from taskbound.wiring.accounts import open_to_group, parse_account, parse_group
@@ -92,18 +98,18 @@ async def _serve(told: argparse.Namespace, key: SealingKey) -> int:
     for handler in logging.getLogger().handlers:
         handler.addFilter(held)  # 4
     authority = DaemonAuthority(_connecting(Path(told.daemon)))
-    starter, endings, asking = _Starter(), Endings(), Asking(AskerKey.generate)
-    house = EgressHouse(
-        desk=Desk(
+    starter, endings, asking = _Starter(), Endings(), PendingRequests(AskerKey.generate)
+    house = EgressState(
+        desk=StartDependencies(
             authority=authority,
             key=key,
             start=starter,
             permits=Permits(),
-            tokens=TokenDesk(
+            tokens=TokenRegistry(
                 issuer=_issuer,
                 kept=held.keep_token,
-                refusals=Refusals(),
-                known=Known(),
+                refusals=TokenBackoff(),
+                known=LiveTokens(),
                 endings=endings,
             ),
             kept=held.keep,

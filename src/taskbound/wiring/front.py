@@ -27,11 +27,11 @@ from taskbound.adapters.upstream.mcp.server import StdioStarter
 from taskbound.core.errors import TaskboundError
 from taskbound.sdk.client import RefusedByDaemonError
 from taskbound.surfaces.gateway.errors import code_of
-from taskbound.surfaces.gateway.http.door import Door
+from taskbound.surfaces.gateway.http.door import DaemonLookup
 from taskbound.surfaces.gateway.http.front import Front
 from taskbound.surfaces.gateway.http.seat import FrontBounds
 from taskbound.surfaces.gateway.link import Timings
-from taskbound.surfaces.gateway.server import Plugs
+from taskbound.surfaces.gateway.server import GatewayDependencies
 from taskbound.surfaces.http.connection import HttpConnection
 from taskbound.surfaces.http.head import Authorities
 from taskbound.wire.connection import Open
@@ -156,7 +156,9 @@ async def _serve(
     starter = StdioStarter()
     address, port = listening.getsockname()[:2]
     door = doors.Door(listening, files, lambda: HttpConnection(front))
-    asking = Door(daemons.origin, daemons.own, daemons.seat, there=daemons.there, certified=lambda: door.asks)
+    asking = DaemonLookup(
+        daemons.origin, daemons.own, daemons.seat, there=daemons.there, certified=lambda: door.asks
+    )
     try:
         await asking.reached()
     except RefusedByDaemonError as error:
@@ -169,7 +171,7 @@ async def _serve(
         if not daemons.starting and not any(one.runs_servers for one in own):
             starter.sweep()  # 3
 
-    plugs = Plugs(
+    plugs = GatewayDependencies(
         connect=daemons.own,
         start=Starters(starter, egress),
         now=lambda: time.time_ns() // _MICROSECOND,
@@ -179,8 +181,7 @@ async def _serve(
     )
     front = Front(plugs, asking, FrontBounds(), hosts=hosts_of(daemons.origin, address, port))
     own.append(front)
-    loop = asyncio.get_running_loop()
-    over = asyncio.Event()
+    loop, over = asyncio.get_running_loop(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, over.set)
     authorities = Authorities(asking.authorities, door.believe)

@@ -16,7 +16,7 @@ from taskbound.adapters.upstream.mcp.process import adopt_orphans
 from taskbound.adapters.upstream.mcp.server import StdioStarter
 from taskbound.core.errors import TaskboundError
 from taskbound.surfaces.gateway.link import Timings
-from taskbound.surfaces.gateway.server import Gateway, Plugs
+from taskbound.surfaces.gateway.server import Gateway, GatewayDependencies
 from taskbound.wire.connection import Open
 from taskbound.wiring.failed import tell_failure
 from taskbound.wiring.home import find_home
@@ -88,7 +88,7 @@ async def _serve(reach: Reach, namespace: str, wire: tuple[int, int], timings: T
             starter.sweep()
 
     gateway = Gateway(
-        Plugs(
+        GatewayDependencies(
             connect=reach,
             start=Starters(starter, egress),
             now=_now,

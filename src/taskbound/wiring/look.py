@@ -12,8 +12,8 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Final
 
-from taskbound.adapters.upstream.mcp.probe import Deaf
-from taskbound.surfaces.cli.plugs import Looked
+from taskbound.adapters.upstream.mcp.probe import NullListener
+from taskbound.surfaces.cli.plugs import ServerInspection
 from taskbound.wire.tool import identity_of
 
 if TYPE_CHECKING:
@@ -33,15 +33,15 @@ _LISTS: Final[Mapping[str, tuple[str, ...]]] = {
 """What a server is asked for that says it has such a thing."""
 
 
-def look_at(spec: ServerSpec, namespace: str, egress: Path) -> Looked:
+def look_at(spec: ServerSpec, namespace: str, egress: Path) -> ServerInspection:
     """Returns what a pinned server offers now (blocking); raises DeniedError or UnavailableError."""
     return asyncio.run(_look_at(spec, identity_of(spec, namespace=namespace), egress))
 
 
-async def _look_at(spec: ServerSpec, identity: ServerIdentity, egress: Path) -> Looked:
+async def _look_at(spec: ServerSpec, identity: ServerIdentity, egress: Path) -> ServerInspection:
     start, reached = _starter(identity, egress)
     begun = time.monotonic()
-    server = await start(identity, era=spec.era, events=Deaf(), name=spec.name)
+    server = await start(identity, era=spec.era, events=NullListener(), name=spec.name)
     answered = time.monotonic()
     try:
         definitions = await server.list_tools()
@@ -49,7 +49,7 @@ async def _look_at(spec: ServerSpec, identity: ServerIdentity, egress: Path) -> 
         entries = {one: len(await server.list_entries(one)) for one in lists}
     finally:
         await server.close()  # 4
-    return Looked(
+    return ServerInspection(
         identity=identity.digest,
         definitions=definitions,
         methods=server.methods,

@@ -32,7 +32,7 @@ from taskbound.core.action.text import escape_rest
 from taskbound.core.errors import MalformedError, TaskboundError, UnavailableError
 from taskbound.sdk.verify.refused import MAX_BODY
 from taskbound.surfaces.http.connection import Bounds, HttpConnection
-from taskbound.surfaces.proxied.reading import Before
+from taskbound.surfaces.proxied.reading import ProtectedServices
 from taskbound.surfaces.proxied.server import GuardServer
 from taskbound.wiring.accounts import open_to_group, parse_group
 from taskbound.wiring.address import format_address
@@ -218,7 +218,7 @@ async def _serve(
                 tls=tls,
             )
             with closing(verifier):
-                before = Before(proxy=file.proxy, hosts=file.hosts, endpoints=file.endpoints)
+                before = ProtectedServices(proxy=file.proxy, hosts=file.hosts, endpoints=file.endpoints)
                 server = GuardServer(verifier, before, bounds=_BOUNDS)
                 if told.lifeline:
                     await hold(over.set)  # 4

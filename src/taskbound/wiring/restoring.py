@@ -32,9 +32,16 @@ from taskbound.core.audit import EMPTY_ROOT, make_verifier_key, parse_verifier_k
 from taskbound.core.audit.note import Checkpoint
 from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import DeniedError, UnavailableError
-from taskbound.flows.audit.restored import Anew, begin_anew, holds, last_begun, require_whole_log, seen_of
+from taskbound.flows.audit.restored import (
+    StoreDeclaration,
+    begin_anew,
+    holds,
+    last_begun,
+    require_whole_log,
+    seen_of,
+)
 from taskbound.flows.audit.sequencing import LogFreshness, open_writer
-from taskbound.flows.means import Actor, Means
+from taskbound.flows.means import Actor, Adapters
 from taskbound.ports.store import FullDiskError, StoreBehindError, StoreUnavailableError
 from taskbound.wiring.copies import FULL, SQLITE, CopyBrokenError, digest_of, read_manifest
 from taskbound.wiring.seen import Seen, forget, journal_of, read_begun, replace_durably, sync_folder
@@ -44,7 +51,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from taskbound.core.audit import VerifierKey
-    from taskbound.flows.audit.restored import Begun
+    from taskbound.flows.audit.restored import EndedCounts
     from taskbound.wiring.copies import Manifest
     from taskbound.wiring.store import OpenedStore
 
@@ -89,7 +96,7 @@ class Restored:
 
     manifest: Manifest | None
     """Of the copy; None where this run only finished what another one had begun."""
-    begun: Begun | None
+    begun: EndedCounts | None
     aside: str
     """Where the database of before is; empty where there was none."""
     origin: str
@@ -100,7 +107,7 @@ class Restored:
 class Reconciled:
     """Result of a reconcile."""
 
-    begun: Begun | None
+    begun: EndedCounts | None
     """None where another data directory did it."""
     held: int
     seen: int
@@ -150,7 +157,7 @@ def _put_back(home: Path, database: Path, copy: Path, key: str, at: Callable[[st
 
 def _prepare(
     home: Path, database: Path, copy: Path, manifest: Manifest, key: str, at: Callable[[str], None]
-) -> tuple[Begun, str]:
+) -> tuple[EndedCounts, str]:
     from taskbound.adapters.store.sql import SqlStore, lock_of  # noqa: PLC0415 -- only the one that is used
 
     work = _work(database)
@@ -168,7 +175,7 @@ def _prepare(
     known, _ = _known(home)
     store = SqlStore(fresh)
     try:
-        told = Anew(
+        told = StoreDeclaration(
             origin=origin, held=manifest.records, seen=known.size if known is not None else 0, why=_RESTORED
         )
         begun = _begin(store, told)
@@ -228,7 +235,7 @@ def begin_here(home: Path, store: OpenedStore) -> Reconciled:
         held = snapshot.audit.count()
     origin = _new_name(home)
     known = seen.size if seen is not None else 0
-    begun = _begin(store, Anew(origin=origin, held=held, seen=known, why=_REPLACED))
+    begun = _begin(store, StoreDeclaration(origin=origin, held=held, seen=known, why=_REPLACED))
     _believe(home, store, origin)
     return Reconciled(begun=begun, held=held, seen=known, origin=origin)
 
@@ -246,7 +253,7 @@ def follow_here(home: Path, store: OpenedStore) -> Reconciled:
     return Reconciled(begun=None, held=held, seen=seen.size, origin="")
 
 
-def _begin(store: OpenedStore, told: Anew) -> Begun:
+def _begin(store: OpenedStore, told: StoreDeclaration) -> EndedCounts:
     from taskbound.adapters.approval.apart import ApartOperands  # noqa: PLC0415 -- a command that is rare
     from taskbound.adapters.approval.disk import DiskOperands  # noqa: PLC0415 -- as above
     from taskbound.adapters.monitor.local import LocalMonitor  # noqa: PLC0415 -- as above
@@ -255,7 +262,7 @@ def _begin(store: OpenedStore, told: Anew) -> Begun:
     from taskbound.wiring.verifiers import LaterSignatures, LaterSvids, LaterTokens  # noqa: PLC0415 -- as above
 
     chance = SystemChance()
-    means = Means(
+    adapters = Adapters(
         store=store,
         clock=SystemClock(store.last_instant()),
         chance=chance,
@@ -269,9 +276,9 @@ def _begin(store: OpenedStore, told: Anew) -> Begun:
         freshness=LogFreshness(elapsed),  # never confirmed: what begins anew decides nothing
         writer=chance.name("wrt"),
     )
-    open_writer(means, software=f"taskbound {__version__}")
+    open_writer(adapters, software=f"taskbound {__version__}")
     uid = os.geteuid()
-    return begin_anew(means, told, Actor(name=f"uid:{uid}", proof=f"process-uid:{uid}"))
+    return begin_anew(adapters, told, Actor(name=f"uid:{uid}", proof=f"process-uid:{uid}"))
 
 
 def _believe(home: Path, store: OpenedStore, origin: str) -> None:

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from taskbound.adapters.keys.socket import SocketSigner
-    from taskbound.flows.means import Moved
+    from taskbound.flows.means import TaskChange
     from taskbound.ports.audit import StoredCheckpoint
     from taskbound.surfaces.api.server.daemon import Daemon
     from taskbound.wiring.child import SignerChild
@@ -136,12 +136,12 @@ class Rounds:
                 daemon.loop.call_soon_threadsafe(daemon.tell_checkpoint)
             checkpoint = self._sign() if leads else None
             if checkpoint is not None:
-                daemon.means.freshness.confirm(checkpoint.size)  # the signer had a proof from what it knew
+                daemon.adapters.freshness.confirm(checkpoint.size)  # the signer had a proof from what it knew
             daemon.signer_state = "reachable"
             daemon.signer_uid = self._signer.account
             if checkpoint is not None:
                 daemon.loop.call_soon_threadsafe(daemon.tell_checkpoint)
-            with daemon.means.store.read() as snapshot:
+            with daemon.adapters.store.read() as snapshot:
                 newest = snapshot.audit.checkpoint()
             if newest is not None:
                 if self._child is not None:
@@ -159,13 +159,13 @@ class Rounds:
             daemon.signer_state = f"a round failed ({type(error).__name__}); the log says more"
         finally:
             self._signer.close()  # it serves one at a time, and other daemons ask it too
-            if daemon.signer_state != "reachable" or not daemon.means.freshness.trouble:
+            if daemon.signer_state != "reachable" or not daemon.adapters.freshness.trouble:
                 self._looked.set()  # a daemon that doesn't lead waits for the other's signature
 
     def _extend(self) -> bool:
         """Sequences records if this daemon is responsible (rule 6); returns whether it is."""
-        means = self._daemon.means
-        if not (means.store.leads() or means.freshness.late):
+        adapters = self._daemon.adapters
+        if not (adapters.store.leads() or adapters.freshness.late):
             return False
         self._daemon.sequencer.extend()  # also without a signer: what is late is its signature only
         return True
@@ -184,13 +184,13 @@ class Rounds:
         """
         with self._store.read() as snapshot:
             records = snapshot.audit.size() + len(snapshot.audit.pending(_MARKED))
-        self._daemon.means.freshness.mark(records)
+        self._daemon.adapters.freshness.mark(records)
 
     def _compare(self) -> None:
         """Checks that the store has all that the signer confirmed, which permits decisions (rule 10)."""
         vouched = self._signer.last_signed(self._origin)
         require_held(self._store, vouched, "the signer")
-        self._daemon.means.freshness.confirm(vouched.size)
+        self._daemon.adapters.freshness.confirm(vouched.size)
 
     def _sign(self) -> StoredCheckpoint | None:
         """Requests a signature; if the signer knows more, checks whether the store has it (rule 8)."""
@@ -229,12 +229,12 @@ class Rounds:
                 await _due(daemon.read(daemon.look_inside))
                 await _due(self._end(daemon.end_orphans))
 
-    async def _end(self, work: Callable[[], list[Moved]]) -> None:
+    async def _end(self, work: Callable[[], list[TaskChange]]) -> None:
         """Ends what is due and publishes it at once, independently of other steps' failures."""
         self._daemon.tell_ended(await self._daemon.first(work))
 
-    def _end_claims(self) -> list[Moved]:
-        ended, moved = end_claims(self._daemon.means)
+    def _end_claims(self) -> list[TaskChange]:
+        ended, moved = end_claims(self._daemon.adapters)
         if ended:
             self._daemon.views.forget()
         return moved
@@ -242,12 +242,12 @@ class Rounds:
     async def _sweep(self) -> None:
         self._daemon.tell_held(await self._daemon.first(self._daemon.approvals.sweep))
         await self._daemon.first(self._daemon.widenings.sweep)
-        await self._daemon.first(partial(sweep_claims, self._daemon.means))
+        await self._daemon.first(partial(sweep_claims, self._daemon.adapters))
         await self._daemon.first(self._daemon.shared_claims.sweep)
-        await self._daemon.first(partial(sweep_asked, self._daemon.means))
-        await self._daemon.first(partial(sweep_tokens, self._daemon.means))
-        await self._daemon.first(partial(sweep_answers, self._daemon.means))
-        await self._daemon.first(partial(sweep_sign_ins, self._daemon.means))
+        await self._daemon.first(partial(sweep_asked, self._daemon.adapters))
+        await self._daemon.first(partial(sweep_tokens, self._daemon.adapters))
+        await self._daemon.first(partial(sweep_answers, self._daemon.adapters))
+        await self._daemon.first(partial(sweep_sign_ins, self._daemon.adapters))
 
 
 async def _due(step: Awaitable[object]) -> None:

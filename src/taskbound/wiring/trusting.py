@@ -21,13 +21,13 @@ from typing import TYPE_CHECKING, Final
 from taskbound.core.clock import seconds
 from taskbound.core.errors import TaskboundError
 from taskbound.core.identity.trust import TrustRefusedError, TrustSource
-from taskbound.flows.identity.workload import Taken, take_bundle
+from taskbound.flows.identity.workload import BundleUpdate, take_bundle
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from taskbound.core.identity.trust import Trust
-    from taskbound.flows.means import Means
+    from taskbound.flows.means import Adapters
     from taskbound.ports.identity import BundleSource
     from taskbound.surfaces.api.operations.workload import Sources
 
@@ -47,9 +47,9 @@ class Trusting:
     """Follows every trusted domain; `made` replaces the real bundle sources."""
 
     def __init__(
-        self, means: Means, sources: Sources, *, made: Callable[[Trust], BundleSource] | None = None
+        self, adapters: Adapters, sources: Sources, *, made: Callable[[Trust], BundleSource] | None = None
     ) -> None:
-        self._means = means
+        self._adapters = adapters
         self._sources = sources
         self._made = made or self._real
         self._thread = threading.Thread(target=self._run, name="trusting", daemon=True)
@@ -92,7 +92,7 @@ class Trusting:
         while True:
             self._changed.clear()
             try:
-                with self._means.store.read() as snapshot:
+                with self._adapters.store.read() as snapshot:
                     trusts = snapshot.trusts.all_trusts()
             except TaskboundError as error:
                 _log.warning("trust domains can't be read: %s [%s]", error.message, error.code)
@@ -121,7 +121,7 @@ class Trusting:
             try:
                 async with aclosing(self._made(trust).states(trust)) as states:
                     async for bundle in states:
-                        if take_bundle(self._means, trust, bundle) is Taken.UNWANTED:
+                        if take_bundle(self._adapters, trust, bundle) is BundleUpdate.UNWANTED:
                             return
                         self._tell(trust, "")
                         wait = pause = _FIRST_PAUSE
@@ -157,10 +157,10 @@ class Trusting:
                     EndpointBundles,
                 )
 
-                return EndpointBundles(self._known, self._means.clock.now)
+                return EndpointBundles(self._known, self._adapters.clock.now)
 
     def _known(self, namespace: str, domain: str) -> Trust | None:
-        with self._means.store.read() as snapshot:
+        with self._adapters.store.read() as snapshot:
             return snapshot.trusts.trust(namespace, domain)
 
 

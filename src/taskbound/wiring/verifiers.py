@@ -15,17 +15,17 @@ if TYPE_CHECKING:
     from taskbound.core.identity.issuer import IdentityIssuer
     from taskbound.core.identity.person_key import PersonKey, PersonKeyKind
     from taskbound.core.identity.selector import Credential, Shown
-    from taskbound.core.identity.sign_in import SaidOfPerson
+    from taskbound.core.identity.sign_in import PersonClaims
     from taskbound.core.identity.trust import Bundle
     from taskbound.ports.identity import (
         AskingVerifier,
-        Awaited,
+        AuthorizationParameters,
         Documents,
+        IssuerFetch,
         PublicHalf,
         RelyingParty,
         Signatures,
         Svids,
-        Wanted,
     )
     from taskbound.ports.store import Store
     from taskbound.wire.jose import Compact, Jwk, SignatureCheck
@@ -120,11 +120,11 @@ class LaterOidc:
     def verify(self, namespace: str, credential: Credential, now: Instant) -> Shown:
         return self._own.verify(namespace, credential, now)
 
-    def awaited(self, namespace: str, credential: Credential, now: Instant) -> Awaited | None:
+    def awaited(self, namespace: str, credential: Credential, now: Instant) -> IssuerFetch | None:
         """Returns what must be fetched from an issuer before the token can be verified, or None."""
         return self._own.awaited(namespace, credential, now)
 
-    def ask(self, awaited: Awaited) -> None:
+    def ask(self, awaited: IssuerFetch) -> None:
         """Fetches it; may block on the issuer."""
         self._own.ask(awaited)
 
@@ -142,7 +142,9 @@ class LaterParty:
     def __init__(self, check: SignatureCheck) -> None:
         self._check = check
 
-    def address(self, issuer: IdentityIssuer, wanted: Wanted, now: Instant) -> tuple[str, bool]:
+    def address(
+        self, issuer: IdentityIssuer, wanted: AuthorizationParameters, now: Instant
+    ) -> tuple[str, bool]:
         """Returns the browser's URL, and whether the issuer promises `iss` in its redirect."""
         return self._own.address(issuer, wanted, now)
 
@@ -152,7 +154,7 @@ class LaterParty:
 
     def redeem(
         self, issuer: IdentityIssuer, code: str, verifier: str, redirect: str, now: Instant
-    ) -> SaidOfPerson:
+    ) -> PersonClaims:
         return self._own.redeem(issuer, code, verifier, redirect, now)
 
     @cached_property

@@ -11,7 +11,7 @@ import pytest
 
 from taskbound.adapters.approval.apart import ApartOperands
 from taskbound.core.approval import (
-    Look,
+    Lookup,
     Operand,
     OperandOutsideError,
     OperandUnreadableError,
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-def row(path: Path, key: str = "a", *, place: str = "/id") -> Look:
+def row(path: Path, key: str = "a", *, place: str = "/id") -> Lookup:
     probe = parse_probe(f"id=row:sqlite:{path}?table=t&key=id&version=version")
-    return Look(place=place, probe=probe, value=key, directory="/")
+    return Lookup(place=place, probe=probe, value=key, directory="/")
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def children() -> set[str]:
     return {pid for one in Path("/proc/self/task").glob("*/children") for pid in one.read_text().split()}
 
 
-def look(apart: ApartOperands, *looks: Look) -> list[Operand]:
+def look(apart: ApartOperands, *looks: Lookup) -> list[Operand]:
     return operands_of(apart.see(looks))
 
 
@@ -79,7 +79,7 @@ def test_a_server_that_never_answers_is_waited_for_no_longer_than_said(deaf: Pat
     probe = parse_probe(f"id=row:postgresql:{deaf}?database=d&schema=s&table=t&key=k")
     began = monotonic()
     with pytest.raises(OperandUnreadableError, match=r"seconds|could not be asked"):
-        look(ApartOperands(), Look(place="/id", probe=probe, value="a", directory="/"))
+        look(ApartOperands(), Lookup(place="/id", probe=probe, value="a", directory="/"))
     assert monotonic() - began < 20  # it never says anything
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from taskbound.adapters.approval.disk import MAX_BYTES, DiskOperands
 from taskbound.core.approval import (
-    Look,
+    Lookup,
     OperandOutsideError,
     OperandUnreadableError,
     differing,
@@ -41,7 +41,7 @@ def root(tmp_path: Path) -> Path:
 def look(root: Path, value: object, *, directory: str = "", disk: DiskOperands = DISK) -> Operand:
     probe = parse_probe(f"bill=file:{root}")
     (found,) = disk.look(
-        [Look(place="/bill", probe=probe, value=str(value), directory=directory or str(root))]
+        [Lookup(place="/bill", probe=probe, value=str(value), directory=directory or str(root))]
     )
     return found
 
@@ -212,7 +212,7 @@ def test_all_that_one_call_names_is_bounded_together(root: Path) -> None:
             file.truncate(MAX_BYTES // 2 + 1)
     probe = parse_probe(f"bill=file:{root}")
     looks = [
-        Look(place=f"/bill/{at}", probe=probe, value=name, directory=str(root))
+        Lookup(place=f"/bill/{at}", probe=probe, value=name, directory=str(root))
         for at, name in enumerate(("one", "two"))
     ]
     assert len(DISK.look(looks[:1])) == 1

@@ -10,7 +10,7 @@ import pytest
 
 from taskbound.adapters.approval.apart import ApartOperands
 from taskbound.adapters.approval.apart.http import page_version
-from taskbound.core.approval import Look, OperandUnreadableError, parse_probe
+from taskbound.core.approval import Lookup, OperandUnreadableError, parse_probe
 from taskbound.core.approval.probe import PageRoot, parse_root
 from taskbound.core.scope.constraints.host import is_public
 from taskbound.flows.approval.look import operands_of
@@ -99,7 +99,7 @@ def test_a_server_that_answers_a_byte_at_a_time_is_waited_for_no_longer_than_sai
     with pytest.raises(OperandUnreadableError):
         operands_of(
             ApartOperands(patience=1.5).see(
-                [Look(place="/page", probe=probe, value=f"{there.origin}/v1/a", directory="/")]
+                [Lookup(place="/page", probe=probe, value=f"{there.origin}/v1/a", directory="/")]
             )
         )
     assert monotonic() - began < 20  # it would go on for ever
@@ -170,7 +170,7 @@ def test_tls_is_verified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         monkeypatch.setenv("SSL_CERT_FILE", str(path))
         assert look(there)["etag"] == '"v1"'
         probe = parse_probe(f"page=etag:{there.origin}/")
-        looks = [Look(place="/page", probe=probe, value=f"{there.origin}/a", directory="/")]
+        looks = [Lookup(place="/page", probe=probe, value=f"{there.origin}/a", directory="/")]
         (operand,) = operands_of(ApartOperands().see(looks))
         assert dict(operand.found)["etag"] == '"v1"'
         monkeypatch.delenv("SSL_CERT_FILE")

@@ -9,7 +9,7 @@ import pytest
 
 from taskbound.adapters.approval.disk import DiskOperands
 from taskbound.core.approval import (
-    Look,
+    Lookup,
     OperandOutsideError,
     OperandUnreadableError,
     differing,
@@ -63,7 +63,7 @@ def repo(made: Path, tmp_path: Path) -> Path:
 
 def revision(repo: Path, name: str, *, folder: Path | None = None) -> Operand:
     probe = parse_probe(f"rev=revision:repo:{folder or repo}")
-    (found,) = DISK.look([Look(place="/rev", probe=probe, value=name, directory="/", repository=str(repo))])
+    (found,) = DISK.look([Lookup(place="/rev", probe=probe, value=name, directory="/", repository=str(repo))])
     return found
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from taskbound.adapters.approval.apart import ApartOperands
 from taskbound.adapters.approval.apart.sqlite import sqlite_row
-from taskbound.core.approval import Look, OperandOutsideError, OperandUnreadableError, parse_probe
+from taskbound.core.approval import Lookup, OperandOutsideError, OperandUnreadableError, parse_probe
 from taskbound.core.approval.probe import RowPlace
 from taskbound.flows.approval.look import operands_of
 
@@ -242,7 +242,7 @@ def test_a_row_that_another_writes_is_the_one_before_or_the_one_after_and_a_lock
 ) -> None:
     def apart() -> str:  # locks are between processes
         probe = parse_probe(f"id=row:sqlite:{ledger.path}?table=invoices&key=id&version=version")
-        looks = [Look(place="/id", probe=probe, value="INV-7", directory="/")]
+        looks = [Lookup(place="/id", probe=probe, value="INV-7", directory="/")]
         return dict(operands_of(ApartOperands().see(looks))[0].found)["version"]
 
     ledger.do("BEGIN IMMEDIATE")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from taskbound.adapters.http import HttpAddress, HttpConnection, HttpKept, HttpLostError, HttpUnreachedError
+from taskbound.adapters.http import HttpAddress, HttpConnection, HttpLostError, HttpPool, HttpUnreachedError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,7 +27,7 @@ class Server:
     answers: list[bytes]
     heard: list[bytes] = field(default_factory=list)
     came: list[socket.socket] = field(default_factory=list)
-    kept: HttpKept = field(default_factory=HttpKept)
+    kept: HttpPool = field(default_factory=HttpPool)
     left: threading.Event = field(default_factory=threading.Event)
     """Somebody ended a connection."""
 

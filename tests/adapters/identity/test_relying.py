@@ -18,7 +18,7 @@ from taskbound.core.clock import Instant
 from taskbound.core.errors import TaskboundError
 from taskbound.core.identity.issuer import IdentityIssuer, IssuerUse
 from taskbound.core.identity.sign_in import UNSAID
-from taskbound.ports.identity import Wanted
+from taskbound.ports.identity import AuthorizationParameters
 from tests.peers.issuing import Issuing
 from tests.tokens import NOW, Signer, es256
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from pathlib import Path
 
-    from taskbound.core.identity.sign_in import SaidOfPerson
+    from taskbound.core.identity.sign_in import PersonClaims
     from tests.peers.rawhttp import Asked, Say
 
 OPENID = "/.well-known/openid-configuration"
@@ -75,7 +75,7 @@ class Relying:
         }
         self.there.says = {"id_token": by.token("JWT", header=header, **plain | claims)}
 
-    async def redeem(self) -> SaidOfPerson:
+    async def redeem(self) -> PersonClaims:
         return await asyncio.to_thread(
             self.party.redeem, self.issuer, "the-code", "the-verifier", "https://us.example/back", self.now
         )
@@ -88,7 +88,9 @@ class Relying:
         return caught.value.code
 
     async def address(self, **more: Any) -> tuple[str, bool]:
-        wanted = Wanted(redirect="https://us.example/back", state="s", nonce="n", challenge="c", **more)
+        wanted = AuthorizationParameters(
+            redirect="https://us.example/back", state="s", nonce="n", challenge="c", **more
+        )
         return await asyncio.to_thread(self.party.address, self.issuer, wanted, self.now)
 
 
@@ -383,6 +385,8 @@ def test_a_secrets_file_that_others_reach_or_that_holds_none_is_not_used(tmp_pat
 
 
 def test_what_is_asked_and_brought_says_nothing_of_its_secrets_in_a_repr() -> None:
-    wanted = Wanted(redirect="https://us.example", state="s3cret", nonce="s3cret", challenge="s3cret")
+    wanted = AuthorizationParameters(
+        redirect="https://us.example", state="s3cret", nonce="s3cret", challenge="s3cret"
+    )
     assert "s3cret" not in repr(wanted)
     assert json.dumps(repr(wanted))

@@ -15,7 +15,7 @@ from tests.adapters.policy.whole import require_alike, seeded
 if TYPE_CHECKING:
     from random import Random
 
-    from taskbound.adapters.policy.cedar.reads import Place, Reads
+    from taskbound.adapters.policy.cedar.reads import EntityPath, Reads
 
 
 EXAMPLES, REQUESTS = 240, 100
@@ -45,7 +45,7 @@ def test_i16_i18_twenty_thousand_requests_are_answered_as_plain_cedar_and_the_pl
 
 
 def test_an_index_that_drops_a_policy_is_found_by_the_comparison(monkeypatch: pytest.MonkeyPatch) -> None:
-    def short(self: HeadIndex, *places: Place) -> tuple[int, ...]:
+    def short(self: HeadIndex, *places: EntityPath) -> tuple[int, ...]:
         return whole(self, places[0], places[1], places[2])[1:]
 
     whole = HeadIndex.candidates

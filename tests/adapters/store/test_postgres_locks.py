@@ -11,7 +11,7 @@ import pytest
 
 from taskbound.core.clock import Instant
 from taskbound.core.decision import ActHistory
-from taskbound.core.policy import InForce
+from taskbound.core.policy import ActiveBundle
 from tests.contracts.store.rows import (
     SPACE,
     action,
@@ -216,13 +216,13 @@ def test_a_namespace_without_a_bundle_has_a_row_to_lock_as_soon_as_somebody_need
         two.second.write(lambda tx: tx.policy.put_in_force(activation(1), expect=0))
 
     seen, done = two.while_held(lambda tx: tx.policy.lock_in_force(SPACE, moves=moves), change)
-    assert (seen, done) == (InForce(), None)
+    assert (seen, done) == (ActiveBundle(), None)
 
 
 def test_who_moves_the_bundle_in_force_waits_for_all_who_decide_under_it(two: Two) -> None:
     two.first.write(fill)
 
-    def move() -> InForce:
+    def move() -> ActiveBundle:
         return two.second.write(lambda tx: tx.policy.lock_in_force(SPACE, moves=True))
 
     assert two.while_held(lambda tx: tx.policy.lock_in_force(SPACE), move) == [activation(1).force] * 2

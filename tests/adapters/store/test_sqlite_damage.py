@@ -9,7 +9,7 @@ import pytest
 
 from taskbound.adapters.store.sql import DamagedStoreError, SqlStore
 from taskbound.adapters.store.sql.sqlite.driver import driver
-from taskbound.adapters.store.sql.sqlite.files import Mark, read_mark
+from taskbound.adapters.store.sql.sqlite.files import LogMark, read_mark
 from taskbound.adapters.store.sql.sqlite.opening import APPLICATION
 from taskbound.ports.store import ForeignDatabaseError, StoreUnavailableError
 from tests.contracts.store.rows import NOW, SPACE, action, append, decided, event, insert, open_chain, read
@@ -259,7 +259,7 @@ def test_the_mark_tells_the_last_record_after_each_write(tmp_path: Path) -> None
         with store.read() as seen:
             last = seen.audit.heads()[0]
         found = read_mark(tmp_path / "t.db-mark")
-        assert found == Mark(count=number + 2, size=0, hash=last.hash)
+        assert found == LogMark(count=number + 2, size=0, hash=last.hash)
     store.close()
 
 

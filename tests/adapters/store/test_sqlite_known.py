@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from taskbound.adapters.store.sql import Machine, SqlStore
-from taskbound.adapters.store.sql.rows import Known, look_up
+from taskbound.adapters.store.sql.rows import RowCache, look_up
 from taskbound.adapters.store.sql.sqlite.driver import driver
 from taskbound.core.revocation import KillSwitch
 from taskbound.ports.store import AmbiguousCommitError, ConflictError
@@ -163,7 +163,7 @@ def test_a_snapshot_reads_for_itself(store: SqlStore) -> None:
 
 
 def test_a_write_whose_table_can_not_be_told_forgets_everything() -> None:
-    known = Known(version=1)
+    known = RowCache(version=1)
     known.agents[SPACE, "coder"] = 1
     known.records[""] = 7
     known.forget("UPDATE actions SET state = ?")

@@ -10,7 +10,7 @@ from taskbound.adapters.store.sql.schema.target import LIVING, UNFINISHED
 from taskbound.adapters.store.sql.sqlite.driver import driver
 from taskbound.core.clock import Instant
 from taskbound.core.credential import LIVE, CredentialState
-from taskbound.core.decision import ActHistory, Presented
+from taskbound.core.decision import ActHistory, Presentation
 from taskbound.core.task import TaskState
 from tests.contracts.store.rows import NOW, SPACE, action, append, decided, event, insert, open_chain, outcome
 
@@ -177,8 +177,8 @@ def test_credentials_are_found_by_an_index_that_has_them_in_their_order(
 
 def decide_and_report(tx: Transaction) -> None:
     many = [action(n, act=str(n), key=f"key {n}") for n in range(100, 164)]
-    names = [Presented(connection="con_1", request=one.request) for one in many]
-    names += [Presented(connection="tsk_1", request="", key=one.key) for one in many]
+    names = [Presentation(connection="con_1", request=one.request) for one in many]
+    names += [Presentation(connection="tsk_1", request="", key=one.key) for one in many]
     keys = [(one.root, one.act_key) for one in many]
     tx.revocation.lock_kill_switch(SPACE)
     tx.identities.lock_agents(SPACE, ["coder"])

@@ -12,12 +12,12 @@ from taskbound.adapters.targets.github import GithubTarget
 from taskbound.core.clock import Instant, seconds
 from taskbound.core.target import BadKindError, GithubAccess, GithubKind, GithubPlace
 from taskbound.ports.target import (
+    ExpiresAt,
     Gone,
-    Keeps,
-    Left,
     Minted,
     MintOrder,
     RenewalUnsupportedError,
+    StoresRevocation,
     TargetRefusedError,
     TargetUnavailableError,
     TargetUnreachedError,
@@ -70,7 +70,7 @@ def test_a_token_is_for_the_repositories_and_permissions_that_were_asked_for_and
     there: Github,
 ) -> None:
     target = speaking(there)
-    assert isinstance(target, Keeps)
+    assert isinstance(target, StoresRevocation)
     made = target.mint(order(), KIND, patience=PATIENCE)
     (token,) = made.secret.values()
     assert there.live == {token: ("orders",)}
@@ -263,7 +263,7 @@ def test_nothing_is_there_under_a_name_no_end_is_moved_and_what_is_not_there_was
 ) -> None:
     target = speaking(there)
     assert list(target.sweep("tb_", patience=PATIENCE)) == []
-    assert target.revoke("tb_unused", ends=LATEST, patience=PATIENCE) == Left(until=LATEST)
+    assert target.revoke("tb_unused", ends=LATEST, patience=PATIENCE) == ExpiresAt(until=LATEST)
     with pytest.raises(TargetRefusedError):
         target.look("tb_unused", patience=PATIENCE)
     with pytest.raises(RenewalUnsupportedError):

@@ -18,12 +18,12 @@ from joserfc.jwk import ECKey
 from taskbound.core.clock import Instant, seconds
 from taskbound.core.target import BadKindError, OauthKind, OauthPlace
 from taskbound.ports.target import (
+    ExpiresAt,
     Gone,
-    Keeps,
-    Left,
     Minted,
     MintOrder,
     RenewalUnsupportedError,
+    StoresRevocation,
     TargetRefusedError,
     TargetUnavailableError,
     TargetUnreachedError,
@@ -77,7 +77,7 @@ def test_a_token_is_for_what_was_asked_for_and_is_gone_once_the_server_says_so_i
     there: ProviderPeer,
 ) -> None:
     target = speaking(at(there))
-    assert isinstance(target, Keeps)
+    assert isinstance(target, StoresRevocation)
     minted = target.mint(order(), KIND, patience=PATIENCE)
     assert minted.open == {"OAUTH_ACCESS_TOKEN_RESOURCE": RESOURCE}
     assert minted.secret["OAUTH_ACCESS_TOKEN"] not in repr(minted)
@@ -97,7 +97,7 @@ def test_where_nobody_can_ask_it_is_given_back_and_left_until_its_end(there: Pro
     minted = target.mint(order(), KIND, patience=PATIENCE)
     target.use(minted, patience=PATIENCE)
     left = target.end_kept(minted.kept, ends=LATEST, patience=PATIENCE)
-    assert isinstance(left, Left)
+    assert isinstance(left, ExpiresAt)
     assert before + 600 <= left.until / 1_000_000 <= time.time() + 601
     assert is_active(there, minted) == {"active": False}
 
@@ -107,10 +107,10 @@ def test_where_nothing_can_be_given_back_it_is_left_and_the_server_says_that_it_
 ) -> None:
     target = speaking(at(there, revocation=None))
     minted = target.mint(order(), KIND, patience=PATIENCE)
-    assert isinstance(target.end_kept(minted.kept, ends=LATEST, patience=PATIENCE), Left)
+    assert isinstance(target.end_kept(minted.kept, ends=LATEST, patience=PATIENCE), ExpiresAt)
     assert is_active(there, minted)["active"]
     sooner = Instant(seconds(5))
-    assert target.end_kept(minted.kept, ends=sooner, patience=PATIENCE) == Left(until=sooner)
+    assert target.end_kept(minted.kept, ends=sooner, patience=PATIENCE) == ExpiresAt(until=sooner)
 
 
 def test_who_is_no_client_there_hears_so_and_no_error_says_the_secret(there: ProviderPeer) -> None:
@@ -137,7 +137,7 @@ def test_what_is_put_in_a_place_can_not_ask_for_more(value: str) -> None:
 def test_nothing_is_there_under_a_name_and_no_end_is_moved(there: ProviderPeer) -> None:
     target = speaking(at(there))
     assert list(target.sweep("tb_", patience=PATIENCE)) == []
-    assert target.revoke("tb_unused", ends=LATEST, patience=PATIENCE) == Left(until=LATEST)
+    assert target.revoke("tb_unused", ends=LATEST, patience=PATIENCE) == ExpiresAt(until=LATEST)
     with pytest.raises(TargetRefusedError):
         target.look("tb_unused", patience=PATIENCE)
     with pytest.raises(RenewalUnsupportedError):
@@ -162,7 +162,7 @@ def lying(answers: dict[str, Said]) -> Any:
     return answering(lambda asked: answers.get(asked.path, Said(404, {})))
 
 
-def end_at(there: Answering) -> Gone | Left:
+def end_at(there: Answering) -> Gone | ExpiresAt:
     target = speaking(OauthPlace(**where_at(there.base)))
     minted = target.mint(order(), KIND, patience=PATIENCE)
     return target.end_kept(minted.kept, ends=LATEST, patience=PATIENCE)
@@ -192,7 +192,7 @@ def test_i07_no_answer_but_that_it_is_not_active_is_taken_for_its_end(revoked: S
 def test_what_can_be_read_without_asking_is_left_whatever_the_server_says_of_it(form: str) -> None:
     over = {"/token/revocation": Said(200), "/token/introspection": Said(200, {"active": False})}
     with lying({"/token": given(access_token=READABLE[form]), **over}) as there:
-        assert isinstance(end_at(there), Left)
+        assert isinstance(end_at(there), ExpiresAt)
         assert there.count("POST", "/token/revocation") == 1
     with lying({"/token": given(), **over}) as there:
         assert end_at(there) == Gone(cut=0)

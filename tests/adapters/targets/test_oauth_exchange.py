@@ -18,7 +18,7 @@ from taskbound.adapters.targets.oauth import OauthTarget
 from taskbound.core.clock import Instant, seconds
 from taskbound.core.target import BadKindError, BadTargetError, OauthKind, OauthPlace
 from taskbound.core.target.oauth import details_of, is_given
-from taskbound.core.tool.oauth.token import ACCESS_TOKEN, EXCHANGE, Whom
+from taskbound.core.tool.oauth.token import ACCESS_TOKEN, EXCHANGE, AssertionParties
 from taskbound.ports.target import (
     Gone,
     MintOrder,
@@ -34,7 +34,7 @@ PATIENCE = 10.0
 LATEST = Instant(seconds(2**31))
 RESOURCE = "https://api.example/orders"
 OURS = "https://taskbound.example"
-WHOM = Whom(subject="person:alice", actor="agent:helper", task="tsk_one")
+WHOM = AssertionParties(subject="person:alice", actor="agent:helper", task="tsk_one")
 DETAILS = details_of([{"type": "orders", "tenant": "{tenant}", "actions": ["read"]}])
 KIND = OauthKind(resource=RESOURCE, scopes=("orders:{tenant}:read",), details=DETAILS)
 ORDER = MintOrder(name="tb_unused", ends=LATEST, context={"tenant": "red"}, whom=WHOM)

@@ -14,8 +14,8 @@ from taskbound.adapters.targets.openbao import OpenbaoTarget
 from taskbound.core.clock import Instant, seconds
 from taskbound.core.target import BadTargetError, OpenbaoAccess, OpenbaoKind, OpenbaoPlace
 from taskbound.ports.target import (
+    ExpiresAt,
     Gone,
-    Left,
     Minted,
     MintOrder,
     NameTakenError,
@@ -48,7 +48,7 @@ def order(there: Leasing, name: str = "") -> MintOrder:
     return MintOrder(name=name or fresh_name(), ends=there.orders.ends)
 
 
-def end(target: Target[Any], name: str, ends: Instant = LATER) -> Gone | Left:
+def end(target: Target[Any], name: str, ends: Instant = LATER) -> Gone | ExpiresAt:
     return target.revoke(name, ends=ends, patience=PATIENCE)
 
 
@@ -272,7 +272,7 @@ def test_i07_a_copy_that_a_late_mint_wrote_is_not_gone(there: Leasing) -> None:
     name = fresh_name()
 
     class Late:
-        def revoke(self, name: str, *, ends: Instant, patience: float) -> Gone | Left:
+        def revoke(self, name: str, *, ends: Instant, patience: float) -> Gone | ExpiresAt:
             there.write_role(name)
             return there.orders.target().revoke(name, ends=ends, patience=patience)
 
@@ -303,7 +303,7 @@ def test_i03_without_another_target_an_end_is_left_to_the_lease(there: Leasing) 
     target, name = there.target(alone=True), fresh_name()
     minted = mint(there, name, target)
     target.use(minted, patience=PATIENCE)
-    assert end(target, name, there.orders.ends) == Left(until=there.orders.ends)
+    assert end(target, name, there.orders.ends) == ExpiresAt(until=there.orders.ends)
     assert (there.role(name), there.leases(name)) == (None, ())
     with pytest.raises(TargetRefusedError, match="what is open"):
         target.look(name, patience=PATIENCE)

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from taskbound.adapters.targets.openbao.link import reach_of
-from taskbound.core.target.kind import Entry, Reach, Standing, Whose
+from taskbound.core.target.kind import Entry, ExistingAccess, LoginOwner, Reach
 from taskbound.ports.target import Discovers, Discovery, MintOrder, TargetRefusedError, TargetUnavailableError
 from tests.house.tree import ROOT
 from tests.peers.leasing import POLICY, READER, Leasing, leasing
@@ -40,7 +40,7 @@ def looked(there: Leasing, token: str = "", **more: Any) -> Discovery:
     return target.discover((MARK,), most=500, patience=PATIENCE)
 
 
-def named(found: Discovery, part: str) -> Standing:
+def named(found: Discovery, part: str) -> ExistingAccess:
     (one,) = (one for one in found.found if part in one.name)
     return one
 
@@ -60,7 +60,7 @@ def test_tokens_are_told_by_their_accessors_with_rights_and_ends_and_never_thems
     assert (root.reach, root.ends, root.rights[0]) == (Reach.ALL, None, "policies: `root`")
     one = named(found, accessor)
     assert one.name == f"token token-ci-bot (accessor {accessor})"
-    assert (one.reach, one.whose, one.entry) == (Reach.ALL, Whose.OTHERS, Entry.ASKED)
+    assert (one.reach, one.whose, one.entry) == (Reach.ALL, LoginOwner.OTHERS, Entry.ASKED)
     assert one.since is not None
     assert one.ends is not None
     assert one.ends - one.since == 3_600_000_000
@@ -69,7 +69,7 @@ def test_tokens_are_told_by_their_accessors_with_rights_and_ends_and_never_thems
     two = named(found, other)
     assert (two.reach, two.rights[0]) == (Reach.DATA, "policies: `default`")
     assert {"for 9 more uses", "made at `auth/token/create`"} <= set(two.rights)
-    assert [one.whose for one in found.found].count(Whose.ADMIN) == 1
+    assert [one.whose for one in found.found].count(LoginOwner.ADMIN) == 1
     assert not [one for one in (lasting, ending, own, there.bao.root, there.admin) if one in repr(found)]
     assert found.whole
 
@@ -119,8 +119,8 @@ def test_leases_of_others_are_counted_and_those_of_what_is_minted_here_are_not_t
     assert name not in repr(found)
     assert minted.secret["PGPASSWORD"] not in repr(found)
     one = named(found, "database/creds/reader")
-    assert (one.rights, one.open, one.whose) == (("one lease",), 1, Whose.OTHERS)
-    assert named(found, f"database/creds/{other}").whose is Whose.INSTALLATION
+    assert (one.rights, one.open, one.whose) == (("one lease",), 1, LoginOwner.OTHERS)
+    assert named(found, f"database/creds/{other}").whose is LoginOwner.INSTALLATION
     assert not [one for one in leases if one in repr(found)]
     there.target().revoke(name, ends=there.orders.ends, patience=PATIENCE)
 

@@ -28,8 +28,8 @@ from taskbound.core.target import (
 )
 from taskbound.core.target.openssh import NO_HELPER
 from taskbound.ports.target import (
+    ExpiresAt,
     Gone,
-    Left,
     Minted,
     MintOrder,
     NameTakenError,
@@ -336,7 +336,7 @@ def test_i08_without_a_helper_nothing_is_shown_to_be_gone_and_it_is_said_when_it
     minted = host.mint(target=target)
     assert host.target().look(name_in(minted), patience=PATIENCE) == NOTHING
     ends = Instant(host.ends - 1)
-    assert target.revoke(name_in(minted), ends=ends, patience=PATIENCE) == Left(until=ends)
+    assert target.revoke(name_in(minted), ends=ends, patience=PATIENCE) == ExpiresAt(until=ends)
     assert list(target.sweep(PREFIX, patience=PATIENCE)) == []
     with pytest.raises(TargetRefusedError, match="no helper"):
         target.look(name_in(minted), patience=PATIENCE)

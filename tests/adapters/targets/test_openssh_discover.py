@@ -12,7 +12,7 @@ from hashlib import sha256
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from taskbound.core.target.kind import Entry, Reach, Standing, Whose
+from taskbound.core.target.kind import Entry, ExistingAccess, LoginOwner, Reach
 from taskbound.core.target.openssh import NO_HELPER
 from taskbound.ports.target import Discovers, Discovery, TargetRefusedError, TargetUnavailableError
 from tests.peers.hosting import PATIENCE, Host, hosting, name_in
@@ -44,7 +44,7 @@ def mark_in(blob: str) -> str:
     return "SHA256:" + b64encode(sha256(b64decode(blob)).digest()).decode().rstrip("=")
 
 
-def named(found: Discovery, mark: str) -> Standing:
+def named(found: Discovery, mark: str) -> ExistingAccess:
     (one,) = (one for one in found.found if mark in one.name)
     return one
 
@@ -64,7 +64,7 @@ def keys(host: Host, *lines: str) -> Iterator[None]:
 def test_what_the_broker_comes_with_is_its_own_and_nothing_else_stands_there(host: Host) -> None:
     found = seen(host)
     ca, key = mark_of(host.sshd.ca), mark_of(host.sshd.admin)
-    ours = [one for one in found.found if one.whose is Whose.ADMIN]
+    ours = [one for one in found.found if one.whose is LoginOwner.ADMIN]
     assert [one.name for one in ours] == [f"any account: certificates of {ca}", f"{host.sshd.account}: {key}"]
     assert ours[0].reach is Reach.ALL
     assert "bound by `restrict`" in ours[1].rights
@@ -81,7 +81,7 @@ def test_a_key_is_told_by_its_fingerprint_and_what_binds_it_and_by_no_secret(hos
     with keys(host, line, 'command=unclosed " ssh-ed25519 AAAA', "ssh-ed25519 AAAAC3 no key", "# x", "\x00"):
         found = seen(host)
     one = named(found, mark_of(key))
-    assert (one.what, one.whose, one.entry) == ("key", Whose.OTHERS, Entry.ASKED)
+    assert (one.what, one.whose, one.entry) == ("key", LoginOwner.OTHERS, Entry.ASKED)
     assert one.ends == 1_893_456_000_000_000
     assert "ssh-ed25519, called `ann's laptop\\u{1B}[2J\\u{202E}`" in one.rights
     assert "runs `/usr/bin/backup` alone" in one.rights
@@ -125,7 +125,7 @@ def test_authorities_are_told_from_our_own(host: Host) -> None:
         found = host.target(host.place()).discover((MARK,), most=500, patience=PATIENCE)
     host.kept = None  # its connection has no sshd above it any more
     whose = {mark: named(found, mark).whose for mark in map(mark_of, (host.sshd.ca, installed, foreign))}
-    assert list(whose.values()) == [Whose.ADMIN, Whose.INSTALLATION, Whose.OTHERS]
+    assert list(whose.values()) == [LoginOwner.ADMIN, LoginOwner.INSTALLATION, LoginOwner.OTHERS]
     assert named(found, mark_of(foreign)).reach is Reach.ALL
 
 
@@ -135,7 +135,7 @@ def test_what_was_minted_here_is_left_out_and_what_others_had_admitted_is_not(ho
         host.sshd.admit(one)
     found = {one.name: one for one in seen(host).found}
     assert name_in(minted) not in found
-    assert (found[OTHER].whose, found[LOOKS].whose) == (Whose.INSTALLATION, Whose.OTHERS)
+    assert (found[OTHER].whose, found[LOOKS].whose) == (LoginOwner.INSTALLATION, LoginOwner.OTHERS)
     assert found[OTHER].ends is not None
     assert name_in(minted) in {one.name for one in seen(host, marks=()).found}
     for one in (OTHER, LOOKS, name_in(minted)):

@@ -9,7 +9,7 @@ import pytest
 
 from taskbound.adapters.targets.postgres import discovering
 from taskbound.core.credential import name_of
-from taskbound.core.target.kind import Entry, Reach, Standing, Whose
+from taskbound.core.target.kind import Entry, ExistingAccess, LoginOwner, Reach
 from taskbound.ports.target import Discovers, Discovery, TargetUnavailableError
 from tests.adapters.targets.ending import revoked
 from tests.peers.minter import ADMIN, MARK, PATIENCE, Orders, fresh_name, minting
@@ -30,7 +30,7 @@ def seen(orders: Orders, most: int = 500, marks: tuple[str, ...] = (MARK,)) -> D
     return target.discover(marks, most=most, patience=PATIENCE)
 
 
-def named(orders: Orders, name: str) -> Standing | None:
+def named(orders: Orders, name: str) -> ExistingAccess | None:
     return next((one for one in seen(orders).found if one.name == name), None)
 
 
@@ -52,9 +52,9 @@ def role(orders: Orders, name: str, words: str = "LOGIN", *more: str) -> Iterato
 def test_what_stands_there_is_the_owner_and_the_admin_and_no_group(orders: Orders) -> None:
     found = seen(orders)
     assert [(one.name, one.reach, one.whose) for one in found.found] == [
-        ("owner", Reach.ALL, Whose.OTHERS),
-        ("minter", Reach.BEYOND, Whose.ADMIN),
-        *((one, Reach.DATA, Whose.OTHERS) for one in ("broker", "daemon", "signer")),
+        ("owner", Reach.ALL, LoginOwner.OTHERS),
+        ("minter", Reach.BEYOND, LoginOwner.ADMIN),
+        *((one, Reach.DATA, LoginOwner.OTHERS) for one in ("broker", "daemon", "signer")),
     ]
     assert found.count == 5
     assert found.found[0].rights[0] == "superuser: may do everything"
@@ -68,7 +68,7 @@ def test_what_is_minted_here_is_left_out_and_what_only_looks_like_it_is_not(orde
     with role(orders, looks), role(orders, OTHER):
         found = {one.name: one.whose for one in seen(orders).found}
     assert minted.open["PGUSER"] not in found
-    assert (found[looks], found[OTHER]) == (Whose.OTHERS, Whose.INSTALLATION)
+    assert (found[looks], found[OTHER]) == (LoginOwner.OTHERS, LoginOwner.INSTALLATION)
     revoked(orders, minted)
 
 

@@ -11,7 +11,7 @@ from taskbound.adapters.targets.redis import target as discovering
 from taskbound.core.clock import Instant
 from taskbound.core.credential import name_of
 from taskbound.core.target import RedisAccess, RedisKind, RedisPlace
-from taskbound.core.target.kind import Entry, Reach, Standing, Whose
+from taskbound.core.target.kind import Entry, ExistingAccess, LoginOwner, Reach
 from taskbound.ports.target import Discovers, Discovery, MintOrder, TargetRefusedError
 from tests.peers.minter import MARK, PATIENCE, fresh_name
 from tests.peers.redis import ADMIN_PASSWORD, ADMIN_USER, Node, Sort, running
@@ -47,7 +47,7 @@ def seen(*nodes: Node, most: int = 500, marks: tuple[str, ...] = (MARK,)) -> Dis
     return looking.discover(marks, most=most, patience=PATIENCE)
 
 
-def named(name: str, *nodes: Node) -> Standing | None:
+def named(name: str, *nodes: Node) -> ExistingAccess | None:
     return next((one for one in seen(*nodes).found if one.name == name), None)
 
 
@@ -64,8 +64,8 @@ def user(node: Node, name: str | bytes, *rules: str) -> Iterator[None]:
 def test_who_stands_there_is_the_owner_and_the_admin_and_nobody_who_is_switched_off(node: Node) -> None:
     found = seen(node)
     assert [(one.name, one.reach, one.whose, one.entry) for one in found.found] == [
-        ("minter", Reach.ALL, Whose.ADMIN, Entry.ASKED),
-        ("owner", Reach.ALL, Whose.OTHERS, Entry.ASKED),
+        ("minter", Reach.ALL, LoginOwner.ADMIN, Entry.ASKED),
+        ("owner", Reach.ALL, LoginOwner.OTHERS, Entry.ASKED),
     ]
     assert found.count == 2
     assert found.found[0].rights[0] == "makes and changes users (acl|setuser)"
@@ -84,7 +84,7 @@ def test_what_is_minted_here_is_left_out_and_what_only_looks_like_it_is_not(node
         found = {one.name: one.whose for one in seen(node).found}
         assert ours in {one.name for one in seen(node, marks=()).found}
     assert ours not in found
-    assert (found[looks], found[OTHER]) == (Whose.OTHERS, Whose.INSTALLATION)
+    assert (found[looks], found[OTHER]) == (LoginOwner.OTHERS, LoginOwner.INSTALLATION)
     target(node).revoke(ours, ends=ENDS, patience=PATIENCE)
 
 

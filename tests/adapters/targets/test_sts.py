@@ -15,8 +15,8 @@ from taskbound.core.clock import Instant, seconds
 from taskbound.core.target import StsAccess
 from taskbound.core.target.sts import denial, room
 from taskbound.ports.target import (
+    ExpiresAt,
     Gone,
-    Left,
     MintOrder,
     NameTakenError,
     RenewalUnsupportedError,
@@ -135,7 +135,7 @@ def test_where_a_role_has_no_room_what_ended_by_itself_is_left_at_that_and_nothi
 ) -> None:
     name, over = fresh_name(), ends(-61)
     there.judge("fault", action="PutRolePolicy", status=409, body=FULL)
-    assert there.target().revoke(name, ends=over, patience=PATIENCE) == Left(until=over)
+    assert there.target().revoke(name, ends=over, patience=PATIENCE) == ExpiresAt(until=over)
     there.judge("fault", action="PutRolePolicy", status=409, body=FULL)
     with pytest.raises(TargetUnavailableError, match="no room"):
         there.target().revoke(name, ends=ends(-30), patience=PATIENCE)

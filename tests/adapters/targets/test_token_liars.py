@@ -18,8 +18,8 @@ from taskbound.adapters.targets.github import GithubTarget
 from taskbound.core.clock import Instant, seconds
 from taskbound.core.target import GithubAccess, GithubKind, GithubPlace, OauthKind, OauthPlace
 from taskbound.ports.target import (
+    ExpiresAt,
     Gone,
-    Left,
     Minted,
     MintOrder,
     Target,
@@ -80,8 +80,8 @@ class System:
         made: Minted = self.target(there).mint(ORDER, self.kind, patience=patience)
         return made
 
-    def end(self, there: Answering, patience: float = PATIENCE) -> Gone | Left:
-        done: Gone | Left = self.target(there).end_kept(KEPT, ends=LATEST, patience=patience)
+    def end(self, there: Answering, patience: float = PATIENCE) -> Gone | ExpiresAt:
+        done: Gone | ExpiresAt = self.target(there).end_kept(KEPT, ends=LATEST, patience=patience)
         return done
 
 

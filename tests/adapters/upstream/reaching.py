@@ -11,7 +11,7 @@ from msgspec import structs
 from taskbound.adapters.upstream.mcp.http.probe import pin_url
 from taskbound.adapters.upstream.mcp.http.server import HttpServer, HttpStarter
 from taskbound.adapters.upstream.mcp.http.waits import Waits
-from taskbound.adapters.upstream.mcp.server import Patience
+from taskbound.adapters.upstream.mcp.server import StepTimeouts
 from taskbound.ports.upstream import UpstreamAnswer
 from taskbound.wire.tool import ServerSpec, identity_of
 from tests.peers import hearing
@@ -19,7 +19,7 @@ from tests.peers.rawhttp import Asked, Does, RawHttp, Say
 from tests.waiting import others
 
 DEADLINE = 20.0
-QUICK = Patience(start=10.0, discover=2.0, listing=5.0, stop=1.0)
+QUICK = StepTimeouts(start=10.0, discover=2.0, listing=5.0, stop=1.0)
 ERAS = {"legacy": "2025-11-25", "modern": "2026-07-28"}
 
 

@@ -10,7 +10,7 @@ from taskbound.adapters.upstream.egress import (
     EgressStarter,
     EgressUnavailableError,
 )
-from taskbound.adapters.upstream.mcp.probe import Deaf
+from taskbound.adapters.upstream.mcp.probe import NullListener
 from taskbound.core.credential.errors import CredentialHeldError
 from taskbound.core.tool import ServerIdentity
 from taskbound.wire.connection import Fault
@@ -45,7 +45,7 @@ def test_server_that_the_egress_does_not_start_fails_with_the_reason_and_its_kin
             identity = ServerIdentity(
                 namespace="default", command="/bin/true", resolved="/bin/true", sha256="0" * 64
             )
-            await EgressStarter(tmp_path / "egress.sock")(identity, era="2025-06-18", events=Deaf())
+            await EgressStarter(tmp_path / "egress.sock")(identity, era="2025-06-18", events=NullListener())
 
     with pytest.raises(kind) as caught:
         asyncio.run(start())

@@ -15,7 +15,7 @@ from taskbound.adapters.upstream.mcp.http.connect import Dialer, key_hash
 from taskbound.adapters.upstream.mcp.http.errors import NotReachedError
 from taskbound.adapters.upstream.mcp.http.probe import pin_url, probe
 from taskbound.adapters.upstream.mcp.http.server import HttpStarter
-from taskbound.adapters.upstream.mcp.server import Patience
+from taskbound.adapters.upstream.mcp.server import StepTimeouts
 from taskbound.core.tool.identity import Remote
 from taskbound.ports.upstream import Answered, NotSent
 from taskbound.wire.tool import ServerSpec
@@ -197,7 +197,7 @@ async def test_a_server_that_never_takes_the_connection_up_is_given_up_in_time(t
     async with await asyncio.start_server(accept, "127.0.0.1", 0) as listening:
         port = listening.sockets[0].getsockname()[1]
         spec = pin_url("x", f"https://127.0.0.1:{port}/", headers={}, authorities=str(authority.file))
-        starter = HttpStarter(patience=Patience(start=0.3, stop=0.3))
+        starter = HttpStarter(patience=StepTimeouts(start=0.3, stop=0.3))
         with pytest.raises(StartFailedError, match=r"in 0\.3 s"):
             await reach(spec, Events(), era="2025-11-25", starter=starter)
         await asyncio.wait_for(silent.wait(), 20)

@@ -16,7 +16,7 @@ from joserfc.util import int_to_base64
 
 from taskbound.adapters.keys.assertion import assertion
 from taskbound.adapters.upstream.mcp.http.issuer import authorize, is_issued_by, look_at_issuer
-from taskbound.adapters.upstream.mcp.http.oauth import Said, TokenEndpoint
+from taskbound.adapters.upstream.mcp.http.oauth import TokenEndpoint, TokenReply
 from taskbound.adapters.upstream.mcp.http.probe import pin_url
 from taskbound.adapters.upstream.mcp.http.server import HttpStarter
 from taskbound.adapters.upstream.mcp.server import fill
@@ -328,7 +328,9 @@ async def test_nothing_of_an_answer_is_in_an_error_or_a_repr() -> None:
             await asking(there.client()).ask()
         said = f"{caught.value!r} {caught.value.message} {caught.value.advice}"
         assert (there.token(1) in said, SECRET in said) == (False, False)
-    assert "token" not in repr(Said(status=200, kind=b"application/json", body=b'{"access_token":"token"}'))
+    assert "token" not in repr(
+        TokenReply(status=200, kind=b"application/json", body=b'{"access_token":"token"}')
+    )
 
 
 def test_who_names_neither_an_issuer_nor_an_endpoint_is_told_so() -> None:

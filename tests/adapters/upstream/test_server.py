@@ -18,7 +18,7 @@ from taskbound.adapters.upstream.mcp.errors import (
     StartFailedError,
 )
 from taskbound.adapters.upstream.mcp.probe import pin_server, probe, probe_command
-from taskbound.adapters.upstream.mcp.server import Patience, StdioServer, StdioStarter
+from taskbound.adapters.upstream.mcp.server import StdioServer, StdioStarter, StepTimeouts
 from taskbound.core.errors import MalformedError, UnavailableError
 from taskbound.ports.upstream import Answered, Errored, NoAnswer, NotSent
 from taskbound.wire.tool import identity_of
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.anyio
 DEADLINE = 20.0
-QUICK = Patience(start=10.0, discover=2.0, listing=5.0, stop=0.3)
+QUICK = StepTimeouts(start=10.0, discover=2.0, listing=5.0, stop=0.3)
 
 FROM_THE_FUTURE = (
     Path(faulty("hangs")[1]).read_text(encoding="utf-8").replace('= "2025-11-25"', '= "2099-01-01"')
@@ -225,7 +225,7 @@ async def test_a_server_that_is_silent_at_the_start_is_given_up_and_ended(tmp_pa
         "x", faulty("slow-start", gate=tmp_path / "gate"), environment={}, directory=str(tmp_path)
     )
     os.mkfifo(tmp_path / "gate")
-    starter = StdioStarter(patience=Patience(start=0.3, stop=0.3))
+    starter = StdioStarter(patience=StepTimeouts(start=0.3, stop=0.3))
     with pytest.raises(StartFailedError):
         await starter(identity_of(spec, namespace="default"), era="2025-11-25", events=Events())
 
@@ -375,7 +375,7 @@ async def test_killing_a_server_answers_what_is_open(tmp_path: Path) -> None:
 )
 async def test_a_probe_finds_the_era_and_the_tools(command: list[str], era: str, tmp_path: Path) -> None:
     spec = pin_server("x", command, environment={}, directory=str(tmp_path))
-    found = await probe(spec, patience=Patience(start=DEADLINE, discover=DEADLINE, stop=0.3))
+    found = await probe(spec, patience=StepTimeouts(start=DEADLINE, discover=DEADLINE, stop=0.3))
     assert found.era == era
     assert len(found.definitions) >= 3
 
@@ -387,7 +387,7 @@ async def test_a_probe_never_sends_initialize_after_an_unanswered_discover_to_on
     spec = pin_server(
         "x", faulty("hangs", at="server/discover", log=log), environment={}, directory=str(tmp_path)
     )
-    found = await probe(spec, patience=Patience(discover=0.3, start=10.0, stop=0.3))
+    found = await probe(spec, patience=StepTimeouts(discover=0.3, start=10.0, stop=0.3))
     assert found.era == "2025-11-25"
     methods = [line["method"] for line in logged(log)]
     assert methods == ["server/discover", "initialize", "notifications/initialized", "tools/list"]

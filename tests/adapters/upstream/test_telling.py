@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from taskbound.adapters.upstream.mcp.task.waiting import Teller
+from taskbound.adapters.upstream.mcp.task.waiting import ProgressReporter
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,7 +22,7 @@ SAID = st.one_of(
 @given(st.lists(SAID))
 def test_numbers_do_not_fall_where_the_server_s_do_not(each: list[str | float]) -> None:
     told: list[Mapping[str, Any]] = []
-    teller = Teller(told.append)
+    teller = ProgressReporter(told.append)
     least: float = 0
     for one in each:
         if isinstance(one, str):
@@ -38,7 +38,7 @@ def test_numbers_do_not_fall_where_the_server_s_do_not(each: list[str | float]) 
 
 def test_the_same_words_are_told_once() -> None:
     told: list[Mapping[str, Any]] = []
-    teller = Teller(told.append)
+    teller = ProgressReporter(told.append)
     for words in ("a", "a", "", "b", "a"):
         teller.say(words, "x")
     assert [(one["message"], one["progress"]) for one in told] == [("a", 1), ("b", 2), ("a", 3)]
@@ -46,7 +46,7 @@ def test_the_same_words_are_told_once() -> None:
 
 def test_what_is_no_number_is_handed_on_as_it_is() -> None:
     told: list[Mapping[str, Any]] = []
-    teller = Teller(told.append)
+    teller = ProgressReporter(told.append)
     teller.say("a", "x")
     teller.heard({"progress": True, "total": "x"})
     assert told[1:] == [{"progress": True, "total": "x"}]

@@ -7,7 +7,7 @@ import pytest
 
 from taskbound.core.action import ActionState, PriorAction
 from taskbound.core.clock import Instant
-from taskbound.core.decision import ActHistory, Presented
+from taskbound.core.decision import ActHistory, Presentation
 from taskbound.ports.action import OpenPermit
 from taskbound.ports.store import ConflictError
 from tests.contracts.store.rows import NOW, OTHER, SPACE, action, digest, finished, insert, outcome, read
@@ -156,17 +156,17 @@ def test_priors_are_the_permitted_actions_under_a_request_or_a_key(store: Store)
     plain, keyed = action(1), action(2, key="key-1")
     insert(store, plain, keyed, action(3, decision="refuse"), action(4, decision="hold", key="key-2"))
     insert(store, action(5, namespace=OTHER))
-    by_request = Presented(connection="con_1", request='"1"')
-    keyed_request = Presented(connection="con_1", request='"2"')
-    by_key = Presented(connection="tsk_1", request="", key="key-1")
+    by_request = Presentation(connection="con_1", request='"1"')
+    keyed_request = Presentation(connection="con_1", request='"2"')
+    by_key = Presentation(connection="tsk_1", request="", key="key-1")
     strangers = (
-        Presented(connection="con_1", request='"3"'),
-        Presented(connection="con_1", request='"4"'),
-        Presented(connection="con_1", request='"5"'),
-        Presented(connection="con_2", request='"1"'),
-        Presented(connection="con_1", request="1"),
-        Presented(connection="tsk_1", request="", key="key-2"),
-        Presented(connection="tsk_2", request="", key="key-1"),
+        Presentation(connection="con_1", request='"3"'),
+        Presentation(connection="con_1", request='"4"'),
+        Presentation(connection="con_1", request='"5"'),
+        Presentation(connection="con_2", request='"1"'),
+        Presentation(connection="con_1", request="1"),
+        Presentation(connection="tsk_1", request="", key="key-2"),
+        Presentation(connection="tsk_2", request="", key="key-1"),
     )
     names = {by_request, keyed_request, by_key, *strangers}
     found = store.write(lambda tx: tx.actions.lock_priors(SPACE, names))
@@ -182,7 +182,7 @@ def test_a_prior_has_the_state_that_its_outcome_gave_it(store: Store) -> None:
     one = action()
     insert(store, one)
     store.write(lambda tx: tx.actions.set_outcomes(SPACE, [outcome(one, ActionState.NOT_SENT)]))
-    name = Presented(connection="con_1", request='"1"')
+    name = Presentation(connection="con_1", request='"1"')
     assert store.write(lambda tx: tx.actions.lock_priors(SPACE, [name]))[name].state is ActionState.NOT_SENT
 
 
@@ -275,8 +275,8 @@ def test_an_outcome_of_another_state_than_the_action_has_conflicts(store: Store)
 def test_group_of_many_actions_and_names_is_written_and_found(store: Store) -> None:
     many = [action(n, key=f"key-{n}" if n % 2 else "", act=str(n)) for n in range(700)]
     insert(store, *many)
-    names = [Presented(connection="con_1", request=one.request) for one in many]
-    names += [Presented(connection="tsk_1", request="", key=one.key) for one in many if one.key]
+    names = [Presentation(connection="con_1", request=one.request) for one in many]
+    names += [Presentation(connection="tsk_1", request="", key=one.key) for one in many if one.key]
     found = store.write(lambda tx: tx.actions.lock_priors(SPACE, names))
     assert len(found) == 700 + 350
     assert store.write(lambda tx: len(tx.actions.lock_permits(SPACE, [one.id for one in many]))) == 700

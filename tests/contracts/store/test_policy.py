@@ -7,7 +7,7 @@ import pytest
 
 from taskbound.core.audit import KillSwitchChanged, WriterStarted, parse_record
 from taskbound.core.clock import Instant
-from taskbound.core.policy import InForce
+from taskbound.core.policy import ActiveBundle
 from taskbound.ports.policy import BundleActivation, StoredBundle
 from taskbound.ports.store import ConflictError
 from tests.contracts.store.rows import NOW, OTHER, SPACE, WRITER, digest, read
@@ -33,7 +33,7 @@ def bundle(name: str = FIRST, *, namespace: str = SPACE, at: int = NOW) -> Store
 def activation(epoch: int, name: str = FIRST, *, namespace: str = SPACE) -> BundleActivation:
     return BundleActivation(
         namespace=namespace,
-        force=InForce(epoch=epoch, digest=name),
+        force=ActiveBundle(epoch=epoch, digest=name),
         how="activated",
         by="bob",
         at=NOW,
@@ -73,8 +73,8 @@ def test_a_bundle_that_is_kept_is_never_replaced(store: Store) -> None:
 
 
 def test_in_an_untouched_namespace_the_base_alone_is_in_force(store: Store) -> None:
-    assert read(store, lambda seen: seen.policy.in_force(SPACE)) == InForce()
-    assert store.write(lambda tx: tx.policy.lock_in_force(SPACE)) == InForce()
+    assert read(store, lambda seen: seen.policy.in_force(SPACE)) == ActiveBundle()
+    assert store.write(lambda tx: tx.policy.lock_in_force(SPACE)) == ActiveBundle()
     assert read(store, lambda seen: (seen.policy.activations(SPACE), seen.policy.governed())) == ((), ())
 
 
@@ -84,8 +84,8 @@ def test_what_is_in_force_moves_from_epoch_to_epoch_and_how_is_kept(store: Store
     put(store, activation(2, SECOND), expect=1)
     put(store, activation(1, namespace=OTHER), expect=0)
     put(store, replace(activation(3, ""), how="rolled-back"), expect=2)
-    assert read(store, lambda seen: seen.policy.in_force(SPACE)) == InForce(epoch=3)
-    assert store.write(lambda tx: tx.policy.lock_in_force(OTHER)) == InForce(epoch=1, digest=FIRST)
+    assert read(store, lambda seen: seen.policy.in_force(SPACE)) == ActiveBundle(epoch=3)
+    assert store.write(lambda tx: tx.policy.lock_in_force(OTHER)) == ActiveBundle(epoch=1, digest=FIRST)
     found = read(store, lambda seen: seen.policy.activations(SPACE))
     assert found == (replace(activation(3, ""), how="rolled-back"), activation(2, SECOND), activation(1))
     assert read(store, lambda seen: seen.policy.governed()) == tuple(sorted((SPACE, OTHER)))
@@ -96,18 +96,18 @@ def test_what_is_in_force_moves_only_from_the_epoch_that_was_expected(store: Sto
     put(store, activation(1), expect=0)
     with pytest.raises(ConflictError):
         put(store, activation(2, SECOND), expect=expect)
-    assert read(store, lambda seen: seen.policy.in_force(SPACE)) == InForce(epoch=1, digest=FIRST)
+    assert read(store, lambda seen: seen.policy.in_force(SPACE)) == ActiveBundle(epoch=1, digest=FIRST)
     assert read(store, lambda seen: len(seen.policy.activations(SPACE))) == 1
 
 
 def test_a_transaction_that_knew_what_is_in_force_knows_what_it_wrote(store: Store) -> None:
-    def work(tx: Transaction) -> tuple[InForce, InForce]:
+    def work(tx: Transaction) -> tuple[ActiveBundle, ActiveBundle]:
         before = tx.policy.lock_in_force(SPACE)
         tx.policy.put_in_force(activation(1), expect=0)
         return before, tx.policy.lock_in_force(SPACE)
 
-    assert store.write(work) == (InForce(), InForce(epoch=1, digest=FIRST))
-    assert store.write(lambda tx: tx.policy.lock_in_force(SPACE)) == InForce(epoch=1, digest=FIRST)
+    assert store.write(work) == (ActiveBundle(), ActiveBundle(epoch=1, digest=FIRST))
+    assert store.write(lambda tx: tx.policy.lock_in_force(SPACE)) == ActiveBundle(epoch=1, digest=FIRST)
 
 
 def test_the_record_that_was_appended_last_is_found_by_its_number(store: Store) -> None:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from taskbound.core.clock import Instant
-from taskbound.core.revocation import About, Entry, KillSwitch, Thing, Turn
+from taskbound.core.revocation import About, Entry, FeedEvent, KillSwitch, Thing
 from taskbound.ports.store import ConflictError
 from tests.contracts.store.rows import NOW, OTHER, SPACE, read
 
@@ -43,21 +43,26 @@ def test_an_epoch_that_was_never_reached_conflicts(store: Store) -> None:
         store.write(lambda tx: tx.revocation.put_kill_switch(SPACE, THROWN, expect=3))
 
 
-def entry(place: int, *, at: int = 0, namespace: str = SPACE, turn: Turn = Turn.OVER) -> Entry:
+def entry(place: int, *, at: int = 0, namespace: str = SPACE, turn: FeedEvent = FeedEvent.OVER) -> Entry:
     thing = Thing(namespace=namespace, about=About.TASK, id=f"tsk_{place}")
     return Entry(place=place, at=Instant(NOW + at), thing=thing, turn=turn)
 
 
 def test_entries_are_read_in_the_order_of_their_places_from_an_instant_on(store: Store) -> None:
-    said = [entry(9, at=1), entry(2, at=3, namespace=OTHER, turn=Turn.STOPPED), entry(5), entry(4, at=-1)]
+    said = [
+        entry(9, at=1),
+        entry(2, at=3, namespace=OTHER, turn=FeedEvent.STOPPED),
+        entry(5),
+        entry(4, at=-1),
+    ]
     store.write(lambda tx: tx.revocation.put_entries(said))
     assert read(store, lambda seen: seen.revocation.entries(NOW)) == (said[1], said[2], said[0])
     assert read(store, lambda seen: seen.revocation.entries(Instant(NOW + 4))) == ()
 
 
 @pytest.mark.parametrize("about", About)
-@pytest.mark.parametrize("turn", Turn)
-def test_every_entry_is_read_as_it_was_written(store: Store, about: About, turn: Turn) -> None:
+@pytest.mark.parametrize("turn", FeedEvent)
+def test_every_entry_is_read_as_it_was_written(store: Store, about: About, turn: FeedEvent) -> None:
     thing = Thing(namespace="", about=about, id="a\x00b\u202e")
     said = Entry(place=0, at=NOW, thing=thing, turn=turn)
     store.write(lambda tx: tx.revocation.put_entries([said]))
@@ -67,7 +72,7 @@ def test_every_entry_is_read_as_it_was_written(store: Store, about: About, turn:
 def test_a_place_has_one_entry(store: Store) -> None:
     store.write(lambda tx: tx.revocation.put_entries([entry(3)]))
     with pytest.raises(ConflictError):
-        store.write(lambda tx: tx.revocation.put_entries([entry(2), entry(3, turn=Turn.BACK)]))
+        store.write(lambda tx: tx.revocation.put_entries([entry(2), entry(3, turn=FeedEvent.BACK)]))
     assert read(store, lambda seen: seen.revocation.entries(NOW)) == (entry(3),)
 
 

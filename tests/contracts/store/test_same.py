@@ -16,9 +16,9 @@ from taskbound.adapters.store.sql import SqlStore
 from taskbound.core.action import ActionState
 from taskbound.core.audit import ChainUnopenedError
 from taskbound.core.clock import Instant
-from taskbound.core.decision import ActHistory, Presented
+from taskbound.core.decision import ActHistory, Presentation
 from taskbound.core.errors import TaskboundError
-from taskbound.core.policy import InForce
+from taskbound.core.policy import ActiveBundle
 from taskbound.core.revocation import KillSwitch
 from taskbound.core.task import TaskState
 from taskbound.ports.policy import BundleActivation, StoredBundle
@@ -228,8 +228,8 @@ class BothEngines(RuleBasedStateMachine):
             action(number, namespace=space, decision=decision, task=name, key=key), request=str(request)
         )
         names = [
-            Presented(connection="con_1", request=str(request)),
-            Presented(connection=name, request="", key="k"),
+            Presentation(connection="con_1", request=str(request)),
+            Presentation(connection=name, request="", key="k"),
         ]
 
         def work(tx: Transaction) -> object:
@@ -294,7 +294,7 @@ class BothEngines(RuleBasedStateMachine):
 
     @rule(space=spaces, name=names, epoch=small, expect=small)
     def put_a_bundle_in_force(self, space: str, name: str, epoch: int, expect: int) -> None:
-        force = InForce(epoch=epoch, digest=name)
+        force = ActiveBundle(epoch=epoch, digest=name)
         one = BundleActivation(namespace=space, force=force, how="activated", by="ann", at=NOW, record=1)
 
         def work(tx: Transaction) -> object:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from taskbound.core.clock import Instant
-from taskbound.core.token.authorization.asked import Asked, AskedState, Signed
+from taskbound.core.token.authorization.asked import ConsentRequest, ConsentState, Signed
 from taskbound.core.token.authorization.request import (
     Admission,
     AuthorizationRequest,
@@ -65,7 +65,7 @@ def test_a_client_that_is_dropped_is_gone_and_its_name_is_free(store: Store) -> 
     assert read(store, lambda seen: seen.authorizations.client(SPACE, "desk")) == client(shown="Another")
 
 
-def asked(name: str = "ask_1", **changes: Any) -> Asked:
+def asked(name: str = "ask_1", **changes: Any) -> ConsentRequest:
     request = AuthorizationRequest(
         client="desk",
         redirect=Redirect(text="https://desk.example/done?é=1", host="desk.example"),
@@ -88,7 +88,7 @@ def asked(name: str = "ask_1", **changes: Any) -> Asked:
         "typed": f"typed of {name}",
         "asked": Instant(NOW),
     }
-    return Asked(**plain | changes)
+    return ConsentRequest(**plain | changes)
 
 
 def admission(name: str = "adm_1", **changes: Any) -> Admission:
@@ -120,7 +120,7 @@ def test_a_request_is_read_as_it_was_written_by_its_id_and_by_what_finds_it(stor
     one = asked()
     coded = replace(
         one,
-        state=AskedState.CODED,
+        state=ConsentState.CODED,
         person="ann",
         task="tsk_1",
         code="digest",
@@ -149,7 +149,7 @@ def test_requests_that_wait_are_counted_and_what_is_old_is_forgotten(store: Stor
     rows = (
         asked("a"),
         asked("b", asked=Instant(NOW + 1)),
-        asked("c", asked=Instant(NOW + 2), state=AskedState.DENIED),
+        asked("c", asked=Instant(NOW + 2), state=ConsentState.DENIED),
         asked("d", asked=Instant(NOW + 2), namespace=OTHER),
     )
 

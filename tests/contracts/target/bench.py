@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import pytest
 
 from taskbound.core.errors import TaskboundError
-from taskbound.ports.target import Gone, Left, Minted, MintOrder, Shown, Target
+from taskbound.ports.target import ExpiresAt, Gone, Minted, MintOrder, Shown, Target
 from tests.peers.minter import PREFIX, fresh_name
 
 if TYPE_CHECKING:
@@ -188,12 +188,12 @@ def make(
     return Made(name=order.name, ends=order.ends, minted=minted)
 
 
-def end(target: Target[Any], name: str, ends: Instant, *, patience: float = PATIENCE) -> Gone | Left:
+def end(target: Target[Any], name: str, ends: Instant, *, patience: float = PATIENCE) -> Gone | ExpiresAt:
     """What the target says of its end."""
     return target.revoke(name, ends=ends, patience=patience)
 
 
-def require_over(bench: Bench, made: Made) -> Gone | Left:
+def require_over(bench: Bench, made: Made) -> Gone | ExpiresAt:
     """End it, and require of the system what the answer means."""
     found = end(bench.target(), made.name, made.ends)
     with pytest.raises(ShutError):
@@ -203,7 +203,7 @@ def require_over(bench: Bench, made: Made) -> Gone | Left:
             assert cut >= 0
             assert bench.target().look(made.name, patience=PATIENCE) == NOTHING
             assert (bench.shows(made.name), bench.open_of(made.name)) == (None, 0)
-        case Left(until=until):
+        case ExpiresAt(until=until):
             assert until <= made.ends
     return found
 

@@ -14,8 +14,8 @@ import pytest
 
 from taskbound.core.errors import TaskboundError
 from taskbound.ports.target import (
+    ExpiresAt,
     Gone,
-    Left,
     Minted,
     MintOrder,
     Target,
@@ -147,7 +147,7 @@ def test_i01_i02_k5_to_k9_a_mint_that_was_cut_off_anywhere_is_ended_whole(
                 if isinstance(error, TargetUnreachedError):
                     assert bench.shows(order.name) is None
             found = end(bench.target(), order.name, order.ends)
-            assert isinstance(found, Gone | Left)
+            assert isinstance(found, Gone | ExpiresAt)
             assert bench.target().look(order.name, patience=PATIENCE) == NOTHING
             assert bench.shows(order.name) is None
             if made is not None:

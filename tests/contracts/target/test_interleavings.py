@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
 
-from taskbound.ports.target import Gone, Left, NameTakenError, TargetUnavailableError
+from taskbound.ports.target import ExpiresAt, Gone, NameTakenError, TargetUnavailableError
 from tests.contracts.target.bench import (
     NOTHING,
     PATIENCE,
@@ -72,7 +72,7 @@ def test_i05_several_ends_at_once_end_it_once_and_for_all(bench: Bench) -> None:
         made, target = make(bench), bench.target()
         session = bench.open(made.minted)
         found = together([partial(end, target, made.name, made.ends)] * TOGETHER)
-        assert all(isinstance(one, Gone | Left | TargetUnavailableError) for one in found), found
+        assert all(isinstance(one, Gone | ExpiresAt | TargetUnavailableError) for one in found), found
         if any(isinstance(one, Gone) for one in found):
             assert not session.acts()
             assert bench.shows(made.name) is None
@@ -91,7 +91,7 @@ def test_i12_whatever_a_mint_met_that_its_end_overtook_one_more_end_ends_it(benc
             ]
         )
         assert isinstance(found[0], Made | NameTakenError | TargetUnavailableError), found
-        assert all(isinstance(one, Gone | Left | TargetUnavailableError) for one in found[1:]), found
+        assert all(isinstance(one, Gone | ExpiresAt | TargetUnavailableError) for one in found[1:]), found
         if isinstance(found[0], Made):
             require_over(bench, found[0])
         else:
@@ -126,8 +126,8 @@ class Course(RuleBasedStateMachine):
     def revoke(self, one: int) -> None:
         found = end(self.target, self.names[one], self.bench.ends)
         sessions = self.open.pop(one, [])
-        assert isinstance(found, Left) or not [each for each in sessions if each.acts()]
-        assert isinstance(found, Left) or found.cut >= len(sessions)
+        assert isinstance(found, ExpiresAt) or not [each for each in sessions if each.acts()]
+        assert isinstance(found, ExpiresAt) or found.cut >= len(sessions)
         for each in sessions:
             each.close()
         self.made.pop(one, None)

@@ -13,8 +13,8 @@ import pytest
 from taskbound.core.clock import Instant, seconds
 from taskbound.core.errors import TaskboundError
 from taskbound.ports.target import (
+    ExpiresAt,
     Gone,
-    Left,
     Minted,
     MintOrder,
     NameTakenError,
@@ -210,7 +210,7 @@ def test_it_is_ended_whatever_is_said_of_when_it_would_end_by_itself(bench: Benc
         session = bench.open(made.minted)
         found = end(target, made.name, said)
         require_over(bench, made)
-        assert isinstance(found, Left) or not session.acts()
+        assert isinstance(found, ExpiresAt) or not session.acts()
         session.close()
 
 
@@ -226,7 +226,7 @@ def test_i04_what_has_ended_by_itself_is_cut_where_it_is_open_still(bench: Bench
             continue  # the machine is slower than that
         until(partial(is_shut, bench, made.minted), "its end is its last second")
         found = require_over(bench, made)
-        assert isinstance(found, Left) or not session.acts()
+        assert isinstance(found, ExpiresAt) or not session.acts()
         session.close()
         return
     pytest.fail("no session could be opened within its time")

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from taskbound.ports.target import Gone, Left
+from taskbound.ports.target import ExpiresAt, Gone
 from tests.contracts.target.bench import PATIENCE, Bench, Session, ShutError, end, make, require_over
 from tests.contracts.target.conftest import SHAPES
 from tests.wiring.running import until
@@ -23,7 +23,7 @@ def test_i04_a211_a212_a213_a_session_that_was_open_is_over_and_others_are_not(
         case Gone(cut=cut):
             assert cut == 1
             assert not session.acts()
-        case Left():
+        case ExpiresAt():
             assert session.acts()
     assert beside.acts()
     session.close()
@@ -42,7 +42,7 @@ def test_i04_all_of_its_sessions_are_over_at_once(bench: Bench) -> None:
         case Gone(cut=cut):
             assert cut >= len(sessions)
             assert [one.acts() for one in sessions] == [False] * len(sessions)
-        case Left():
+        case ExpiresAt():
             pass
     for one in sessions:
         one.close()
@@ -73,7 +73,7 @@ def test_i04_a212_a_client_that_comes_again_all_the_time_is_out(bench: Bench) ->
     begun.wait(PATIENCE)
     try:
         found = end(bench.target(), made.name, made.ends)
-        assert bench.open_of(made.name) == 0 or isinstance(found, Left)
+        assert bench.open_of(made.name) == 0 or isinstance(found, ExpiresAt)
     finally:
         over.set()
         for one in clients:

@@ -8,9 +8,9 @@ from taskbound.core.approval import AnswerKind
 from taskbound.core.approval.fatigue import (
     ApprovalLimits,
     BadLimitsError,
+    CountedQuestion,
     Display,
     Pace,
-    Seen,
     pace_of,
     parse_limits,
     weigh,
@@ -54,11 +54,13 @@ def test_what_nobody_has_said_holds_by_default() -> None:
     assert parse_limits("acme") == ApprovalLimits(namespace="acme", open=20, hourly=60, speed=100)
 
 
-def question(minutes: float, *, agent: str = "bot", state: str = "pending", wait: float = -1) -> Seen:
+def question(
+    minutes: float, *, agent: str = "bot", state: str = "pending", wait: float = -1
+) -> CountedQuestion:
     """One that was asked then, shown to ada at once, and answered by her so many seconds later."""
     at = Instant(NOW + round(minutes * 60 * SECOND))
     given = replace(answer("ada"), received=Instant(at + round(wait * SECOND)))
-    return Seen(
+    return CountedQuestion(
         agent=agent,
         asked=at,
         state=state,

@@ -7,7 +7,7 @@ import pytest
 from taskbound.core.approval import (
     Answer,
     AnswerKind,
-    Circle,
+    EligibleApprovers,
     NoApproverError,
     NotEntitledError,
     askable,
@@ -141,7 +141,7 @@ def test_a_confirmation_is_no_approval_and_an_approval_no_confirmation() -> None
         ("confirm", circle(requester="gone")),
     ],
 )
-def test_what_too_few_can_answer_is_refused_and_not_held(lifter: str, who: Circle) -> None:
+def test_what_too_few_can_answer_is_refused_and_not_held(lifter: str, who: EligibleApprovers) -> None:
     with pytest.raises(NoApproverError, match=lifter):
         require_askable((parse_lifter(lifter),), who)
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from taskbound.core.approval import (
     BadProbeError,
-    Look,
+    Lookup,
     OperandUnreadableError,
     ProbeKind,
     looks_of,
@@ -119,5 +119,5 @@ def test_what_is_no_key_is_not_looked_for(value: object) -> None:
 
 
 def test_a_file_is_near_and_a_row_is_not() -> None:
-    file = Look(place="/a", probe=parse_probe("a=file:/srv"), value="x", directory="/")
+    file = Lookup(place="/a", probe=parse_probe("a=file:/srv"), value="x", directory="/")
     assert file.is_near

@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 from taskbound.core.action import JsonValue, make_action
-from taskbound.core.approval import Answer, AnswerKind, Circle, Operand, ProbeKind, Question
+from taskbound.core.approval import Answer, AnswerKind, EligibleApprovers, Operand, ProbeKind, Question
 from taskbound.core.clock import Instant
 from taskbound.core.identity import Group, Person, PersonState
 
@@ -67,7 +67,7 @@ def person(name: str, state: PersonState = PersonState.PRESENT) -> Person:
 PEOPLE = ("rita", "ada", "ben", "cleo", "ada-again", "owen")
 FINANCE = Group(namespace="default", name="finance", members=("ada", "ada-again", "ben", "cleo", "rita"))
 LINKED = {"ada-again": "ada"}
-CIRCLE = Circle(
+CIRCLE = EligibleApprovers(
     persons={name: person(name) for name in PEOPLE},
     groups=(FINANCE,),
     approvers=("owen",),
@@ -80,7 +80,7 @@ CIRCLE = Circle(
 )
 
 
-def circle(**changes: Any) -> Circle:
+def circle(**changes: Any) -> EligibleApprovers:
     return replace(CIRCLE, **changes)
 
 

@@ -9,10 +9,10 @@ from taskbound.core.approval import NoApproverError
 from taskbound.core.clock import Instant
 from taskbound.core.decision import (
     Hold,
-    HoldPlaces,
     OpenHold,
+    OpenHolds,
     Permit,
-    Presented,
+    Presentation,
     Proposal,
     Refuse,
     Settled,
@@ -25,7 +25,7 @@ from tests.core.decision.test_settle import HEAD, TASK, code_of, holding, propos
 
 def held(number: int = 1, *, request: str = "", connection: str = "con_1", resume: str = "") -> Proposal:
     one = proposal(number, request=request)
-    presented = Presented(connection=connection, request=request or str(number))
+    presented = Presentation(connection=connection, request=request or str(number))
     return replace(one, verdict=holding("p"), presented=presented, resume=resume)
 
 
@@ -38,7 +38,7 @@ def hold(action: str = "act_0", **changes: Any) -> OpenHold:
 
 def settled(*proposals: Proposal, holds: tuple[OpenHold, ...] = (), room: int = 9, **more: Any) -> Settlement:
     changes = {key: more.pop(key) for key in ("hourly", "unaskable", "superseded") if key in more}
-    plain = HoldPlaces(
+    plain = OpenHolds(
         holds={(TASK, held().action.digest): holds},
         unaskable={},
         room={TASK: room},

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from taskbound.core.clock import Instant
-from taskbound.core.decision import HoldPlaces, OpenHold, Planned, PlanPlace, Presented, Proposal, Waiting
+from taskbound.core.decision import OpenHold, OpenHolds, OpenPlan, Planned, Presentation, Proposal, Waiting
 from tests.core.decision.test_hold import held, word
 from tests.core.decision.test_settle import TASK, run
 
@@ -27,7 +27,7 @@ def call(which: int, number: int, *, resume: str = "") -> Proposal:
     one = held(number)
     act = replace(one.action)
     object.__setattr__(act, "digest", digest_of(which))
-    presented = Presented(connection="con_1", request=f"r{number}")
+    presented = Presentation(connection="con_1", request=f"r{number}")
     return replace(one, action=act, id=f"act_new{number}", presented=presented, resume=resume)
 
 
@@ -42,13 +42,13 @@ def step(number: int, *, lifted: bool = True) -> OpenHold:
     )
 
 
-def place(first: int = 1, *, runs: str = "", lifted: bool = True) -> PlanPlace:
+def place(first: int = 1, *, runs: str = "", lifted: bool = True) -> OpenPlan:
     steps = tuple((digest_of(number), step(number, lifted=lifted)) for number in range(first, STEPS + 1))
-    return PlanPlace(plan="pln_1", first=first, steps=steps, runs=runs)
+    return OpenPlan(plan="pln_1", first=first, steps=steps, runs=runs)
 
 
-def settled(*calls: Proposal, plan: PlanPlace, **more: object) -> Settlement:
-    places = HoldPlaces(
+def settled(*calls: Proposal, plan: OpenPlan, **more: object) -> Settlement:
+    places = OpenHolds(
         holds={},
         unaskable={},
         room={TASK: 99},

@@ -11,15 +11,15 @@ from taskbound.core.action import ActionState, PriorAction, make_action
 from taskbound.core.clock import Instant
 from taskbound.core.decision import (
     ActHistory,
-    Basis,
     Evaluated,
     Hold,
     Holding,
-    HoldPlaces,
     Locked,
+    OpenHolds,
     Permit,
-    Presented,
+    Presentation,
     Proposal,
+    ReadVersions,
     Reason,
     Refuse,
     Repeated,
@@ -66,11 +66,11 @@ def proposal(number: int = 1, *payers: Payer, amount: int = 1, key: str = "", re
         id=f"act_{number}",
         action=action,
         root=ROOT,
-        presented=Presented(connection="con_1", request=request or str(number), key=key),
+        presented=Presentation(connection="con_1", request=request or str(number), key=key),
         verdict=Evaluated(
             covered=Covered(tool=TOOL, payers=payers or (payer("g0", uses=1),)), policies=("p",)
         ),
-        basis=Basis(
+        basis=ReadVersions(
             tasks=((TASK, 3),),
             agent=2,
             switch=0,
@@ -290,7 +290,7 @@ def test_a_refusal_is_settled_though_the_task_is_unknown() -> None:
     assert code_of(run(one, tasks={}, left={}).answers[0]) == "no-task"
 
 
-ROOM = HoldPlaces(holds={}, unaskable={}, room={TASK: 40}, hourly={"coder": 99}, superseded={}, anew={})
+ROOM = OpenHolds(holds={}, unaskable={}, room={TASK: 40}, hourly={"coder": 99}, superseded={}, anew={})
 
 
 def test_a_hold_takes_nothing() -> None:

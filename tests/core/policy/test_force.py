@@ -4,8 +4,8 @@ import pytest
 
 from taskbound.core.identity import Person, PersonState
 from taskbound.core.policy import (
+    ActiveBundle,
     AuthorActivatesError,
-    InForce,
     MovedInForceError,
     NotInForceBeforeError,
     require_activator,
@@ -13,7 +13,12 @@ from taskbound.core.policy import (
     require_unmoved,
 )
 
-PAST = [InForce(epoch=3, digest="c"), InForce(epoch=2, digest="b"), InForce(epoch=1, digest="a"), InForce()]
+PAST = [
+    ActiveBundle(epoch=3, digest="c"),
+    ActiveBundle(epoch=2, digest="b"),
+    ActiveBundle(epoch=1, digest="a"),
+    ActiveBundle(),
+]
 
 
 def person(name: str, *, gone: bool = False, human: str = "") -> Person:
@@ -49,12 +54,16 @@ def test_only_what_was_in_force_until_now_is_gone_back_to() -> None:
         with pytest.raises(NotInForceBeforeError):
             require_earlier(now, PAST, told)
     with pytest.raises(NotInForceBeforeError):
-        require_earlier(InForce(), [InForce()], None)
+        require_earlier(ActiveBundle(), [ActiveBundle()], None)
 
 
 def test_what_was_looked_at_over_something_else_is_not_put_in_force() -> None:
     for now in PAST:
         require_unmoved(now, now)
-    for seen, now in ((PAST[1], PAST[0]), (InForce(), InForce(epoch=2)), (InForce(epoch=2), InForce())):
+    for seen, now in (
+        (PAST[1], PAST[0]),
+        (ActiveBundle(), ActiveBundle(epoch=2)),
+        (ActiveBundle(epoch=2), ActiveBundle()),
+    ):
         with pytest.raises(MovedInForceError):
             require_unmoved(seen, now)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from taskbound.core.action.canonical import canonical
 from taskbound.core.scope import ScopeSyntaxError, parse_scope
-from taskbound.core.scope.values import Met
+from taskbound.core.scope.values import Match
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -313,7 +313,7 @@ def _fitting(chance: Aimed, rule: Constraint, *, counted: bool) -> Sequence[Json
     """Values that the rule permits, found once for the calls of one chance."""
     key = (id(rule), counted)
     if key not in chance.fitting:
-        some = [one for one in (SUMS if counted else VALUES) if isinstance(rule.permits(one), Met)]
+        some = [one for one in (SUMS if counted else VALUES) if isinstance(rule.permits(one), Match)]
         chance.fitting[key] = (rule, some or rule.choices() or VALUES)
     return chance.fitting[key][1]
 

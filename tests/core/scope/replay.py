@@ -9,7 +9,7 @@ from taskbound.core.clock import Instant
 from taskbound.core.scope import Covered, Paid, Scope, cover, initial_limits, pay
 from taskbound.core.scope.algebra import Covers, covers
 from taskbound.core.scope.path import meets_members
-from taskbound.core.scope.values import Met
+from taskbound.core.scope.values import Match
 from tests.core.scope.family import call, canonical_pair, kin, seeded
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def counterexample(chance: Aimed, two: Pair, answer: Covers, calls: int) -> str:
         child, in_force = stages[number * len(stages) // calls]
         tool, arguments, schema = call(chance, child)
         trees = [grant.tree for grant in child.by_tool.get(tool, ())]
-        if not any(isinstance(meets_members(tree, arguments, schema), Met) for tree in trees):
+        if not any(isinstance(meets_members(tree, arguments, schema), Match) for tree in trees):
             continue  # as `cover` would say, with reasons that nobody reads here
         covered = cover(child, tool, arguments, schema)
         if not isinstance(covered, Covered):

@@ -13,7 +13,7 @@ from taskbound.core.scope.constraints.glob import Glob
 from taskbound.core.scope.constraints.registry import CONSTRAINTS
 from taskbound.core.scope.constraints.url import PORTS, ReadUrl, read_url
 from taskbound.core.scope.path import Place
-from taskbound.core.scope.values import Met, Unmet
+from taskbound.core.scope.values import Match, Mismatch
 
 if TYPE_CHECKING:
     from taskbound.core.action.canonical import JsonValue
@@ -42,9 +42,9 @@ def rule(written: JsonValue) -> Constraint:
 
 def code_of(written: JsonValue, value: JsonValue) -> str:
     match rule(written).permits(value):
-        case Met():
+        case Match():
             return "met"
-        case Unmet(code=code):
+        case Mismatch(code=code):
             return code
 
 

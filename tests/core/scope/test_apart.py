@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from taskbound.core.scope import Missed, cover, parse_scope
+from taskbound.core.scope import NotCovered, cover, parse_scope
 from taskbound.core.scope.algebra.witness import are_apart
 
 if TYPE_CHECKING:
@@ -58,7 +58,9 @@ def test_law_3_no_call_is_covered_by_two_that_are_apart(
         return
     for arguments in ({"to": name}, {}):
         missed = [
-            isinstance(cover(parse_scope({"grants": [each.value()]}), "bank__pay", arguments, None), Missed)
+            isinstance(
+                cover(parse_scope({"grants": [each.value()]}), "bank__pay", arguments, None), NotCovered
+            )
             for each in (first, second)
         ]
         assert any(missed)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import pytest
 
-from taskbound.core.scope import Covered, Missed, ScopeSyntaxError, cover, parse_scope
+from taskbound.core.scope import Covered, NotCovered, ScopeSyntaxError, cover, parse_scope
 from taskbound.core.scope.constraints.choice import AnyValue, Equals
 from taskbound.core.scope.constraints.constraint import (
     MAX_CONSTRAINT_DEPTH,
@@ -17,7 +17,7 @@ from taskbound.core.scope.constraints.constraint import (
 from taskbound.core.scope.constraints.range import Range
 from taskbound.core.scope.constraints.registry import CONSTRAINTS, close
 from taskbound.core.scope.path import Place
-from taskbound.core.scope.values import MET, Met, Unmet, Verdict
+from taskbound.core.scope.values import MET, Match, Mismatch, Verdict
 
 if TYPE_CHECKING:
     from taskbound.core.action.canonical import JsonValue
@@ -27,9 +27,9 @@ DOCUMENT: JsonValue = {"a": [1, "x", None], "b": {"c": True}}
 
 def code_of(rule: JsonValue, value: JsonValue) -> str:
     match read_constraint(rule, Place(text="here"), CONSTRAINTS).permits(value):
-        case Met():
+        case Match():
             return "met"
-        case Unmet(code=code):
+        case Mismatch(code=code):
             return code
 
 
@@ -101,7 +101,7 @@ def test_a_constraint_permits_exactly_its_values(rule: JsonValue, value: JsonVal
     assert code_of(rule, value) == code
 
 
-@pytest.mark.parametrize("verdict", [MET, Unmet(code="x", reason="y")])
+@pytest.mark.parametrize("verdict", [MET, Mismatch(code="x", reason="y")])
 def test_a_verdict_of_a_constraint_has_no_truth_value(verdict: Verdict) -> None:
     with pytest.raises(TypeError, match="no truth value"):
         bool(verdict)
@@ -137,9 +137,9 @@ class Neither(Constraint):
 
     def permits(self, value: JsonValue) -> Verdict:
         match self.inner.permits(value):
-            case Met():
-                return Unmet(code="neither", reason="is what it must not be")
-            case Unmet():
+            case Match():
+                return Mismatch(code="neither", reason="is what it must not be")
+            case Mismatch():
                 return MET
 
     def describe(self, name: str) -> str:
@@ -164,7 +164,7 @@ def test_a_constraint_inside_of_another_is_read_written_and_obeyed() -> None:
     assert scope.value() == nested(1)
     assert isinstance(cover(scope, "a__b", {"x": 2}, None), Covered)
     missed = cover(scope, "a__b", {"x": 1}, None)
-    assert isinstance(missed, Missed)
+    assert isinstance(missed, NotCovered)
     assert missed.code == "neither"
     with pytest.raises(ScopeSyntaxError) as caught:
         parse_scope(

@@ -16,7 +16,7 @@ from taskbound.core.scope.constraints.constraint import (
 )
 from taskbound.core.scope.constraints.registry import CONSTRAINTS
 from taskbound.core.scope.path import Place
-from taskbound.core.scope.values import Met
+from taskbound.core.scope.values import Match
 from tests.core.scope.strategies import constraints, values
 
 if TYPE_CHECKING:
@@ -209,8 +209,8 @@ def test_an_answer_about_two_constraints_has_no_truth_value(answer: object) -> N
 def test_what_is_contained_permits_nothing_that_the_other_refuses(
     one: JsonValue, other: JsonValue, value: JsonValue
 ) -> None:
-    if isinstance(rule(one).within(rule(other)), Contained) and isinstance(rule(one).permits(value), Met):
-        assert isinstance(rule(other).permits(value), Met)
+    if isinstance(rule(one).within(rule(other)), Contained) and isinstance(rule(one).permits(value), Match):
+        assert isinstance(rule(other).permits(value), Match)
 
 
 @given(constraints, constraints, values)
@@ -218,4 +218,6 @@ def test_what_is_excluded_permits_no_value_that_the_other_permits(
     one: JsonValue, other: JsonValue, value: JsonValue
 ) -> None:
     if isinstance(rule(one).excludes(rule(other)), Excluded):
-        assert not (isinstance(rule(one).permits(value), Met) and isinstance(rule(other).permits(value), Met))
+        assert not (
+            isinstance(rule(one).permits(value), Match) and isinstance(rule(other).permits(value), Match)
+        )

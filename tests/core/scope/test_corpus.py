@@ -10,7 +10,7 @@ import pytest
 
 from taskbound.core.action.parse import parse_document
 from taskbound.core.errors import MalformedError
-from taskbound.core.scope import Covered, Missed, cover, parse_scope
+from taskbound.core.scope import Covered, NotCovered, cover, parse_scope
 
 if TYPE_CHECKING:
     from taskbound.core.action.canonical import JsonValue
@@ -70,7 +70,7 @@ def answer(case: Case) -> tuple[str, str]:
     match cover(scope, "a__b", {"x": value}, None):
         case Covered():
             return "permit", ""
-        case Missed() as missed:
+        case NotCovered() as missed:
             return "refuse", missed.code
         case other:
             assert_never(other)

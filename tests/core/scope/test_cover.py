@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from taskbound.core.scope import Charge, Covered, Missed, cover, describe, parse_scope
-from taskbound.core.scope.values import Unmet, read_amount
+from taskbound.core.scope import Charge, Covered, NotCovered, cover, describe, parse_scope
+from taskbound.core.scope.values import Mismatch, read_amount
 
 if TYPE_CHECKING:
     from taskbound.core.action.canonical import JsonValue
@@ -25,13 +25,15 @@ SEND: Json = {
 }
 
 
-def answer(grants: list[Json], tool: str, arguments: Json, schema: Json | None = None) -> Covered | Missed:
+def answer(
+    grants: list[Json], tool: str, arguments: Json, schema: Json | None = None
+) -> Covered | NotCovered:
     return cover(parse_scope({"grants": list(grants)}), tool, arguments, schema)
 
 
-def missed(grants: list[Json], tool: str, arguments: Json, schema: Json | None = None) -> Missed:
+def missed(grants: list[Json], tool: str, arguments: Json, schema: Json | None = None) -> NotCovered:
     found = answer(grants, tool, arguments, schema)
-    assert isinstance(found, Missed)
+    assert isinstance(found, NotCovered)
     return found
 
 
@@ -117,21 +119,21 @@ def test_a_missing_argument_with_a_default_is_still_missing() -> None:
     [
         ({"default": 10}, 10, Covered),
         ({"default": 10}, 10.0, Covered),
-        ({"default": 10}, 11, Missed),
-        ({"default": 1}, True, Missed),
-        ({"default": True}, 1, Missed),
+        ({"default": 10}, 11, NotCovered),
+        ({"default": 1}, True, NotCovered),
+        ({"default": True}, 1, NotCovered),
         ({"default": None}, None, Covered),
-        ({}, None, Missed),
+        ({}, None, NotCovered),
         ({"default": {"a": [1]}}, {"a": [1]}, Covered),
-        ({"default": {"a": [1]}}, {"a": [True]}, Missed),
-        ({"const": 10}, 10, Missed),
-        ({"anyOf": [{"default": 10}]}, 10, Missed),
-        (True, 10, Missed),
-        ("default", "default", Missed),
+        ({"default": {"a": [1]}}, {"a": [True]}, NotCovered),
+        ({"const": 10}, 10, NotCovered),
+        ({"anyOf": [{"default": 10}]}, 10, NotCovered),
+        (True, 10, NotCovered),
+        ("default", "default", NotCovered),
     ],
 )
 def test_an_argument_that_no_grant_mentions_holds_the_pinned_default_or_nothing(
-    about: JsonValue, value: JsonValue, fits: type[Covered | Missed]
+    about: JsonValue, value: JsonValue, fits: type[Covered | NotCovered]
 ) -> None:
     call: Json = {"path": "/repo", "mode": value}
     found = answer([LOG], "git__log", call, schema_with(mode=about))
@@ -240,7 +242,7 @@ def test_the_largest_amount_is_that_of_a_signed_64_bit_integer() -> None:
 
 def test_an_amount_is_read_up_to_the_largest_signed_64_bit_integer() -> None:
     assert read_amount(2**63 - 1, 0) == 2**63 - 1
-    assert read_amount(2**63, 0) == Unmet(code="amount-overflow", reason="is more than an amount can be")
+    assert read_amount(2**63, 0) == Mismatch(code="amount-overflow", reason="is more than an amount can be")
 
 
 def test_an_amount_that_can_be_counted_is_still_constrained() -> None:

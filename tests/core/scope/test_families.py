@@ -12,7 +12,7 @@ from taskbound.core.scope.constraints.constraint import read_constraint
 from taskbound.core.scope.constraints.date_time import read_instant, write_instant
 from taskbound.core.scope.constraints.registry import CONSTRAINTS
 from taskbound.core.scope.path import Place
-from taskbound.core.scope.values import Met, Unmet
+from taskbound.core.scope.values import Match, Mismatch
 
 if TYPE_CHECKING:
     from taskbound.core.action.canonical import JsonValue
@@ -29,9 +29,9 @@ def rule(written: JsonValue) -> Constraint:
 
 def code_of(written: JsonValue, value: JsonValue) -> str:
     match rule(written).permits(value):
-        case Met():
+        case Match():
             return "met"
-        case Unmet(code=code):
+        case Mismatch(code=code):
             return code
 
 
@@ -205,7 +205,7 @@ def test_a_path_that_goes_on_where_its_constraint_permits_no_such_value_is_refus
 
 def test_the_item_that_misses_is_told_by_its_number() -> None:
     verdict = rule({"each": {"prefix": "a"}}).permits(["a", "b"])
-    assert isinstance(verdict, Unmet)
+    assert isinstance(verdict, Mismatch)
     assert verdict.reason == "has an item, number 2, which doesn't begin as it must"
 
 

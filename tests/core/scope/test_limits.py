@@ -11,7 +11,7 @@ from taskbound.core.scope import (
     Charge,
     Covered,
     Exhausted,
-    Missed,
+    NotCovered,
     Paid,
     ScopeSyntaxError,
     counted_limits,
@@ -57,7 +57,7 @@ def charges(grant: Json, arguments: Json) -> tuple[Charge, ...]:
 
 def miss(grant: Json, arguments: Json) -> tuple[str, str, str]:
     found = cover(scope_of(grant), "a__b", arguments, None)
-    assert isinstance(found, Missed)
+    assert isinstance(found, NotCovered)
     first = found.misses[0]
     return first.argument, first.code, first.needed
 

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from taskbound.core.scope import Charge, Covered, Missed, ScopeSyntaxError, cover, describe, parse_scope
+from taskbound.core.scope import Charge, Covered, NotCovered, ScopeSyntaxError, cover, describe, parse_scope
 from taskbound.core.scope.path import Items, Place, parse_argument_path
 
 if TYPE_CHECKING:
@@ -25,13 +25,13 @@ FILES: Json = {
 }
 
 
-def answer(grant: Json, arguments: Json, schema: Json | None = None) -> Covered | Missed:
+def answer(grant: Json, arguments: Json, schema: Json | None = None) -> Covered | NotCovered:
     return cover(parse_scope({"grants": [grant]}), "a__b", arguments, schema)
 
 
 def miss(grant: Json, arguments: Json, schema: Json | None = None) -> tuple[str, str, str]:
     found = answer(grant, arguments, schema)
-    assert isinstance(found, Missed)
+    assert isinstance(found, NotCovered)
     first = found.misses[0]
     return first.argument, first.code, first.needed
 
@@ -181,8 +181,8 @@ def test_the_default_of_an_item_is_read_through_items_unless_the_schema_knows_it
     call: Json = {"files": [{"path": "/repo", "x": 1}]}
     assert isinstance(answer(FILES, call, {"properties": {"files": files}}), Covered)
     placed: Json = {**files, "prefixItems": [{}]}
-    assert isinstance(answer(FILES, call, {"properties": {"files": placed}}), Missed)
-    assert isinstance(answer(FILES, call, {"properties": {"files": {"items": [item]}}}), Missed)
+    assert isinstance(answer(FILES, call, {"properties": {"files": placed}}), NotCovered)
+    assert isinstance(answer(FILES, call, {"properties": {"files": {"items": [item]}}}), NotCovered)
 
 
 def test_a_list_in_a_list_is_judged_to_its_items() -> None:

@@ -12,7 +12,7 @@ from taskbound.core.clock import Instant
 from taskbound.core.scope import (
     Covered,
     Exhausted,
-    Missed,
+    NotCovered,
     Paid,
     cover,
     describe,
@@ -21,7 +21,7 @@ from taskbound.core.scope import (
     pay,
 )
 from taskbound.core.scope.cover import judge
-from taskbound.core.scope.values import Unmet, is_certain, read_amount, same
+from taskbound.core.scope.values import Mismatch, is_certain, read_amount, same
 from tests.core.scope import model
 from tests.core.scope.strategies import calls, grant_lists, json_values, readable, schemas, values
 
@@ -43,7 +43,7 @@ def covering(written: list[Json], call: tuple[str, Json], schema: Json | None) -
         case Covered() as covered:
             event("covered")
             return {by_id[payer.grant] for payer in covered.payers}
-        case Missed():
+        case NotCovered():
             event("missed")
             return set()
 
@@ -68,7 +68,7 @@ def test_cover_agrees_with_the_rules_written_a_second_time(
                     )
                     for name, about in totals.items()
                 }
-        case Missed():
+        case NotCovered():
             assert expected == []
 
 
@@ -117,7 +117,7 @@ def test_a_grant_pays_if_and_only_if_no_argument_of_it_missed(
     answer = cover(scope, tool, arguments, schema)
     payers = {payer.grant for payer in answer.payers} if isinstance(answer, Covered) else set()
     for grant in scope.by_tool.get(tool, ()):
-        missed = [one for one in judge(grant, arguments, schema) if isinstance(one.verdict, Unmet)]
+        missed = [one for one in judge(grant, arguments, schema) if isinstance(one.verdict, Mismatch)]
         assert (grant.id in payers) is (missed == [])
 
 
@@ -127,12 +127,12 @@ def test_a_miss_names_the_grant_with_the_most_accepted_arguments_and_says_the_sa
 ) -> None:
     scope = scope_of(written)
     answer = cover(scope, *call, schema)
-    if not isinstance(answer, Missed):
+    if not isinstance(answer, NotCovered):
         return
     assert cover(scope_of(written), *call, schema) == answer
     assert answer.sentence
     accepted = {
-        grant.id: sum(not isinstance(one.verdict, Unmet) for one in judge(grant, call[1], schema))
+        grant.id: sum(not isinstance(one.verdict, Mismatch) for one in judge(grant, call[1], schema))
         for grant in scope.by_tool.get(call[0], ())
     }
     assert (answer.grant is None) is (accepted == {})
@@ -150,7 +150,7 @@ def test_law_3_paying_never_takes_a_limit_below_zero_and_never_more_than_was_gra
     spent = dict.fromkeys(left, 0)
     for which in history:
         answer = cover(scope, *pool[which % len(pool)], None)
-        if isinstance(answer, Missed):
+        if isinstance(answer, NotCovered):
             continue
         match pay(answer, left, Instant(0)):
             case Paid() as paid:
@@ -206,7 +206,7 @@ def test_an_amount_is_read_exactly_or_refused_for_its_precision(
     found = read_amount(value, exponent)
     if isinstance(expected, int) and expected >= 2**63:
         expected = "amount-overflow"
-    assert (found.code if isinstance(found, Unmet) else found) == expected
+    assert (found.code if isinstance(found, Mismatch) else found) == expected
 
 
 @given(st.floats(allow_nan=False, allow_infinity=False), st.integers(0, 9))
@@ -217,15 +217,15 @@ def test_any_finite_number_is_read_as_the_decimal_of_its_shortest_text(value: fl
     digits = int("".join(map(str, scaled.digits)))
     found = read_amount(value, exponent)
     if scaled.sign and digits:
-        assert isinstance(found, Unmet)
+        assert isinstance(found, Mismatch)
         assert found.code == "negative-amount"
     elif shift < 0 and digits % 10**-shift:
-        assert isinstance(found, Unmet)
+        assert isinstance(found, Mismatch)
         assert found.code == "excess-precision"
     else:
         units = digits * 10**shift if shift >= 0 else digits // 10**-shift
         assert found == units or (
-            isinstance(found, Unmet) and found.code == "amount-overflow" and units >= 2**63
+            isinstance(found, Mismatch) and found.code == "amount-overflow" and units >= 2**63
         )
 
 

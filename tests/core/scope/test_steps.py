@@ -6,7 +6,7 @@ import pytest
 
 from taskbound.core.scope import (
     Covered,
-    Missed,
+    NotCovered,
     ScopeSyntaxError,
     cover,
     describe,
@@ -38,7 +38,7 @@ def covering(written: Json, tool: str, at: int) -> tuple[str, ...]:
     match cover(parse_scope(written), tool, {}, None, step=at):
         case Covered(payers=payers):
             return tuple(payer.grant for payer in payers)
-        case Missed():
+        case NotCovered():
             return ()
 
 
@@ -66,7 +66,7 @@ def test_in_a_step_that_is_not_there_nothing_is_in_force(at: int) -> None:
 
 def test_a_task_that_entered_no_step_is_in_the_first() -> None:
     assert isinstance(cover(parse_scope(THREE), "a__read", {}, None), Covered)
-    assert isinstance(cover(parse_scope(THREE), "a__write", {}, None), Missed)
+    assert isinstance(cover(parse_scope(THREE), "a__write", {}, None), NotCovered)
 
 
 def test_a_scope_without_steps_has_one() -> None:
@@ -76,7 +76,7 @@ def test_a_scope_without_steps_has_one() -> None:
 
 def test_a_refusal_tells_the_tools_of_the_step() -> None:
     found = cover(parse_scope(THREE), "a__read", {}, None, step=2)
-    assert isinstance(found, Missed)
+    assert isinstance(found, NotCovered)
     assert found.tools == ("a__send",)
 
 

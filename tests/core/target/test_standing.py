@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 from taskbound.core.clock import Instant
-from taskbound.core.target.kind import Reach, Standing, Whose, worst_first
+from taskbound.core.target.kind import ExistingAccess, LoginOwner, Reach, worst_first
 
 
-def one(name: str, reach: Reach, since: int | None = None) -> Standing:
+def one(name: str, reach: Reach, since: int | None = None) -> ExistingAccess:
     made = None if since is None else Instant(since)
-    return Standing(name=name, what="login", whose=Whose.OTHERS, reach=reach, rights=(), since=made)
+    return ExistingAccess(
+        name=name, what="login", whose=LoginOwner.OTHERS, reach=reach, rights=(), since=made
+    )
 
 
 def test_the_worst_come_first_then_the_oldest_then_those_of_unknown_age() -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from taskbound.core.clock import Instant
 from taskbound.core.token.authorization.asked import (
-    Asked,
+    ConsentRequest,
     form_secret,
     require_demands,
     require_form,
@@ -41,7 +41,7 @@ def test_what_can_be_no_code_is_refused_by_name(typed: str) -> None:
         typed_digest(typed)
 
 
-def asked(*, acr: tuple[str, ...] = (), max_age: int | None = None) -> Asked:
+def asked(*, acr: tuple[str, ...] = (), max_age: int | None = None) -> ConsentRequest:
     request = AuthorizationRequest(
         client="desk",
         redirect=Redirect(text="http://127.0.0.1/cb", host="127.0.0.1"),
@@ -51,7 +51,7 @@ def asked(*, acr: tuple[str, ...] = (), max_age: int | None = None) -> Asked:
         acr=acr,
         max_age=max_age,
     )
-    return Asked(
+    return ConsentRequest(
         namespace="default",
         id="ask_1",
         request=request,

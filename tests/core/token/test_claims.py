@@ -9,11 +9,11 @@ from taskbound.core.clock import Instant
 from taskbound.core.identity.proof import Binding, BindingKind
 from taskbound.core.token import (
     NEVER,
-    ActionGround,
+    ActionTokenFacts,
     Ground,
-    PersonGround,
-    ServiceGround,
-    TaskGround,
+    PersonTokenFacts,
+    ServiceTokenFacts,
+    TaskTokenFacts,
     Token,
     TokenAlteredError,
     TokenEndedError,
@@ -46,12 +46,12 @@ TASK = Token(
     list=7,
     index=4711,
 )
-GROUND = TaskGround(scope="s" * 64, deadline=Instant(NOW + 3600 * SECOND))
+GROUND = TaskTokenFacts(scope="s" * 64, deadline=Instant(NOW + 3600 * SECOND))
 PERSON = replace(
     TASK, form=TokenForm.PERSON, actors=(), agent="", task="", acr="mfa", authenticated=Instant(NOW - SECOND)
 )
 TXN = replace(TASK, form=TokenForm.TRANSACTION, action="act_9", binding=None, content="sha-256=:AA==:")
-ACT = ActionGround(
+ACT = ActionTokenFacts(
     tool="bank__pay",
     server="d" * 64,
     digest="e" * 64,
@@ -96,12 +96,12 @@ def test_a_task_token_is_an_access_token_that_says_task_scope_actors_and_key() -
 
 
 def test_a_persons_token_has_no_task_and_nobody_who_acts() -> None:
-    found = said(PERSON, PersonGround())
+    found = said(PERSON, PersonTokenFacts())
     assert "task" not in found
     assert "act" not in found
     assert (found["scope"], found["client_id"], found["acr"]) == ("operations", "person:ann", "mfa")
     assert found["auth_time"] == 1_799_999_999
-    silent = said(replace(PERSON, acr="", authenticated=NEVER, binding=None), PersonGround())
+    silent = said(replace(PERSON, acr="", authenticated=NEVER, binding=None), PersonTokenFacts())
     assert {"acr", "auth_time", "cnf"} & silent.keys() == set()
 
 
@@ -123,7 +123,7 @@ def test_a_transaction_token_says_what_was_permitted_and_is_no_access_token() ->
         "ancestors": ["tsk_1"],
         "admission": "adm_1",
     }
-    least = ActionGround(tool="bank__pay", server="d", digest="e", definition="f")
+    least = ActionTokenFacts(tool="bank__pay", server="d", digest="e", definition="f")
     plain = said(replace(TXN, content=""), least)
     left = {"content_digest", "approval", "approver", "admission"}
     assert left & plain["tctx"].keys() == set()
@@ -131,7 +131,8 @@ def test_a_transaction_token_says_what_was_permitted_and_is_no_access_token() ->
 
 
 @pytest.mark.parametrize(
-    ("token", "ground"), [(TASK, ACT), (TASK, PersonGround()), (PERSON, GROUND), (TXN, GROUND), (PERSON, ACT)]
+    ("token", "ground"),
+    [(TASK, ACT), (TASK, PersonTokenFacts()), (PERSON, GROUND), (TXN, GROUND), (PERSON, ACT)],
 )
 def test_a_token_of_one_form_speaks_of_nothing_else(token: Token, ground: Ground) -> None:
     with pytest.raises(TokenAlteredError):
@@ -193,11 +194,11 @@ def test_which_service_and_which_key_of_it_is_in_the_digest_of_a_services_token(
     row = replace(
         TASK, form=TokenForm.SERVICE, actors=(), agent="", task="", subject="service:pay", proven_by="kid"
     )
-    claims = claims_of(row, ServiceGround())
+    claims = claims_of(row, ServiceTokenFacts())
     assert (claims["sub"], claims["service"], claims["proven_by"]) == ("service:pay", "pay", "kid")
     assert (claims["client_id"], claims["scope"]) == ("service:pay", "service")
-    assert claims_digest(claims_of(replace(row, **change), ServiceGround())) != claims_digest(claims)
-    for ground in (PersonGround(), GROUND):
+    assert claims_digest(claims_of(replace(row, **change), ServiceTokenFacts())) != claims_digest(claims)
+    for ground in (PersonTokenFacts(), GROUND):
         with pytest.raises(TokenAlteredError):
             claims_of(row, ground)
 

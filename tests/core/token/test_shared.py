@@ -21,7 +21,7 @@ from taskbound.core.token.shared import (
     OtherRequestError,
     ServedState,
     SharedClaim,
-    SharedWish,
+    SharedRequest,
     StillServing,
     Tally,
     Unfinished,
@@ -38,12 +38,12 @@ from taskbound.core.token.shared import (
 
 NOW = Instant(seconds(1_800_000_000))
 REQUEST, MINE, OTHERS = "0a" * 32, "m" * 32, "o" * 32
-WISH = SharedWish(txn="act_1", token="tok_1", request=REQUEST, claimant=MINE, takes=30)
+WISH = SharedRequest(txn="act_1", token="tok_1", request=REQUEST, claimant=MINE, takes=30)
 CLAIM = begun_anew(WISH, "default", "payments", until=Instant(NOW + seconds(90)), now=NOW)
 EMPTY = Tally(namespace="default", service="payments", turn=0, claims=0, room=0, forgotten=Instant(-1))
 
 
-def wished(**changes: Any) -> SharedWish:
+def wished(**changes: Any) -> SharedRequest:
     plain = {"txn": "act_1", "token": "tok_1", "request": REQUEST, "claimant": MINE, "takes": 30}
     return parse_wish(**plain | changes)  # type: ignore[arg-type]  # what a test varies
 

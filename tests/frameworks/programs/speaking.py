@@ -17,7 +17,7 @@ from taskbound.sdk.guard.async_client import AsyncClient
 from taskbound.sdk.guard.client import Client
 from taskbound.sdk.guard.link import Place
 from taskbound.sdk.guard.proof import ProofKey
-from taskbound.sdk.guard.speaker import Told
+from taskbound.sdk.guard.speaker import ClientSettings
 from tests.sdk.noted import note, ran
 
 
@@ -31,7 +31,7 @@ class There:
     asks: Callable[[Any], Any]
     """Says this to whoever started the program, and waits for an answer."""
 
-    def place(self, told: Told) -> Place:
+    def place(self, told: ClientSettings) -> Place:
         return Place(
             socket=self.socket, namespace="default", agent=told.agent or "coder", task=told.task, template=""
         )
@@ -46,10 +46,10 @@ class There:
         return 0.0
 
     def client(self, *, wait: float = 0.0) -> Client:
-        return Client(Told(wait=wait), self)
+        return Client(ClientSettings(wait=wait), self)
 
     def async_client(self, *, wait: float = 0.0) -> AsyncClient:
-        return AsyncClient(Told(wait=wait), self)
+        return AsyncClient(ClientSettings(wait=wait), self)
 
     def follows(self, **names: Any) -> Any:
         """What the guide's program comes to with these names: its `answer`."""

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from taskbound.core.clock import Instant
-from taskbound.core.revocation import About, Thing, Turn
+from taskbound.core.revocation import About, FeedEvent, Thing
 from taskbound.core.token.shared import Beginning, Serving
 from taskbound.sdk.verify import Asking
 from tests.sdk.verify.world import Place, Places, answer
@@ -72,7 +72,7 @@ def test_law_4_what_ends_while_a_claim_waits_runs_nothing_and_is_not_known_to_ha
 ) -> None:
     place = places(tmp_path)
     begin = place.claims.begin
-    slow(place, lambda: place.feed.say(TASK, Turn.OVER))
+    slow(place, lambda: place.feed.say(TASK, FeedEvent.OVER))
     assert place.why(place.token())[:2] == (403, "test-ended")
     place.claims.begin = begin  # type: ignore[method-assign]  # the seam is put back
     place.feed.ended.clear()
@@ -101,7 +101,7 @@ def test_law_4_a_token_that_ends_while_a_claim_waits_runs_nothing(tmp_path: Path
 def test_law_4_a_recorded_answer_is_not_told_for_what_ended_meanwhile(tmp_path: Path, places: Places) -> None:
     place = places(tmp_path)
     place.verifier.answer(place.accepted(place.token()), answer())
-    slow(place, lambda: place.feed.say(TASK, Turn.OVER))
+    slow(place, lambda: place.feed.say(TASK, FeedEvent.OVER))
     assert place.why(place.token())[:2] == (403, "test-ended")
 
 

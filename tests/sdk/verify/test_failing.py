@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 
 import pytest
 
-from taskbound.core.revocation import About, Thing, Turn
+from taskbound.core.revocation import About, FeedEvent, Thing
 from taskbound.core.token.shared import ClaimsUnavailableError, Repeated
 from taskbound.sdk.verify import Accepted, Head, IssuerKeys, Refused, Verifier
 from taskbound.sdk.verify.errors import KeysUnreadError
@@ -59,7 +59,7 @@ EVERY: Final = 1
 @pytest.fixture
 def place(tmp_path: Path, places: Places) -> Place:
     made = places(tmp_path)
-    made.feed.say(Thing(namespace="default", about=About.TASK, id="tsk_over"), Turn.OVER)
+    made.feed.say(Thing(namespace="default", about=About.TASK, id="tsk_over"), FeedEvent.OVER)
     return made
 
 

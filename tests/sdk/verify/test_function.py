@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from taskbound.core.errors import TaskboundError, UnavailableError
-from taskbound.core.revocation import About, Thing, Turn
+from taskbound.core.revocation import About, FeedEvent, Thing
 from taskbound.core.token.shared import ClaimsUnavailableError
 from taskbound.sdk.verify import Head, errors
 from taskbound.sdk.verify.endpoint import BadEndpointError
@@ -91,7 +91,7 @@ def test_without_a_token_or_with_another_tools_nothing_runs_and_the_error_says_w
     assert raised.value.added_notes() == ("missing: txn-token",)
     with pytest.raises(errors.OtherToolError):
         other.pay(head(place.token()), account="7", cents=300)
-    place.feed.say(Thing(namespace="default", about=About.TASK, id="tsk_1"), Turn.OVER)
+    place.feed.say(Thing(namespace="default", about=About.TASK, id="tsk_1"), FeedEvent.OVER)
     with pytest.raises(TaskboundError, match="the task is over"):
         bank.pay(head(place.token()), account="7", cents=300)
     assert bank.paid == other.paid == []

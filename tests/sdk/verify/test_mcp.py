@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from taskbound.core.revocation import About, Thing, Turn
+from taskbound.core.revocation import About, FeedEvent, Thing
 from taskbound.sdk.verify.calls import Tools
 from tests.sdk.verify.serving import (
     ERAS,
@@ -140,7 +140,7 @@ def test_what_ended_is_refused_also_where_it_is_a_repeat_and_where_nobody_can_te
     caller = Caller(port, era)
     first, second = permit(bank.place, PAID), permit(bank.place, PAID)
     assert text(caller.call(PAID, first)) == "paid 300 to 7, number 1"
-    bank.place.feed.say(Thing(namespace="default", about=About.TASK, id="tsk_1"), Turn.OVER)
+    bank.place.feed.say(Thing(namespace="default", about=About.TASK, id="tsk_1"), FeedEvent.OVER)
     assert why(caller.call(PAID, first)) == ("test-ended", "standing-authority")
     assert why(caller.call(PAID, second)) == ("test-ended", "standing-authority")
     bank.place.feed.fresh = False

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from taskbound.core.revocation import About, Thing, Turn
+from taskbound.core.revocation import About, FeedEvent, Thing
 from taskbound.core.token.shared import Repeated
 from taskbound.sdk.feed import FeedReader
 from taskbound.sdk.verify import Asking, Body, Endpoint, Verifier
@@ -173,16 +173,16 @@ def test_a_digest_in_the_head_has_to_be_of_the_body_too(place: Place) -> None:
 @pytest.mark.parametrize(
     ("thing", "turn"),
     [
-        (Thing(namespace="default", about=About.NAMESPACE, id=""), Turn.STOPPED),
-        (Thing(namespace="default", about=About.TASK, id="tsk_1"), Turn.OVER),
-        (Thing(namespace="default", about=About.TASK, id="tsk_0"), Turn.STOPPED),
-        (Thing(namespace="default", about=About.AGENT, id="coder"), Turn.STOPPED),
-        (Thing(namespace="default", about=About.AGENT, id="planner"), Turn.STOPPED),
-        (Thing(namespace="default", about=About.PERSON, id="ann"), Turn.STOPPED),
-        (Thing(namespace="default", about=About.ADMISSION, id="adm_1"), Turn.OVER),
-        (Thing(namespace="default", about=About.SESSION, id="ses_1"), Turn.OVER),
-        (Thing(namespace="default", about=About.TOKEN, id="tok_1"), Turn.OVER),
-        (Thing(namespace="", about=About.KEY, id="key-1"), Turn.OVER),
+        (Thing(namespace="default", about=About.NAMESPACE, id=""), FeedEvent.STOPPED),
+        (Thing(namespace="default", about=About.TASK, id="tsk_1"), FeedEvent.OVER),
+        (Thing(namespace="default", about=About.TASK, id="tsk_0"), FeedEvent.STOPPED),
+        (Thing(namespace="default", about=About.AGENT, id="coder"), FeedEvent.STOPPED),
+        (Thing(namespace="default", about=About.AGENT, id="planner"), FeedEvent.STOPPED),
+        (Thing(namespace="default", about=About.PERSON, id="ann"), FeedEvent.STOPPED),
+        (Thing(namespace="default", about=About.ADMISSION, id="adm_1"), FeedEvent.OVER),
+        (Thing(namespace="default", about=About.SESSION, id="ses_1"), FeedEvent.OVER),
+        (Thing(namespace="default", about=About.TOKEN, id="tok_1"), FeedEvent.OVER),
+        (Thing(namespace="", about=About.KEY, id="key-1"), FeedEvent.OVER),
     ],
     ids=[
         "everything",
@@ -197,7 +197,7 @@ def test_a_digest_in_the_head_has_to_be_of_the_body_too(place: Place) -> None:
         "key",
     ],
 )
-def test_what_ended_that_a_token_rests_on_refuses_it(place: Place, thing: Thing, turn: Turn) -> None:
+def test_what_ended_that_a_token_rests_on_refuses_it(place: Place, thing: Thing, turn: FeedEvent) -> None:
     token = place.token(
         tctx_ancestors=["tsk_0"],
         tctx_admission="adm_1",
@@ -210,7 +210,7 @@ def test_what_ended_that_a_token_rests_on_refuses_it(place: Place, thing: Thing,
 
 def test_what_ended_elsewhere_refuses_nothing_here(place: Place) -> None:
     for space, name in (("acme", "tsk_1"), ("default", "tsk_2")):
-        place.feed.say(Thing(namespace=space, about=About.TASK, id=name), Turn.OVER)
+        place.feed.say(Thing(namespace=space, about=About.TASK, id=name), FeedEvent.OVER)
     assert place.accepted(place.token()).said.task == "tsk_1"
 
 
@@ -229,7 +229,7 @@ def test_a_service_does_not_start_with_what_is_heard_of_another_namespace(place:
 
 def test_a_token_of_another_namespace_rests_on_what_is_there(tmp_path: Path, places: Places) -> None:
     place = places(tmp_path, namespace="acme")
-    place.feed.say(Thing(namespace="acme", about=About.PERSON, id="ann"), Turn.STOPPED)
+    place.feed.say(Thing(namespace="acme", about=About.PERSON, id="ann"), FeedEvent.STOPPED)
     token = place.token(tctx_namespace="acme", **ELSEWHERE)
     assert place.why(token) == (403, "test-ended", "standing-authority")
 
@@ -288,7 +288,7 @@ def test_the_issuer_is_not_asked_while_the_feed_is_fresh(place: Place) -> None:
 
 def test_the_issuers_word_does_not_lift_what_the_feed_has_heard(place: Place) -> None:
     place.verifier = asked(place, {"active": True, "jti": "tok_1", "txn": "act_1"})
-    place.feed.say(Thing(namespace="default", about=About.TASK, id="tsk_1"), Turn.OVER)
+    place.feed.say(Thing(namespace="default", about=About.TASK, id="tsk_1"), FeedEvent.OVER)
     assert place.why(place.token()) == (403, "test-ended", "standing-authority")
 
 

@@ -13,7 +13,7 @@ from taskbound.adapters.jose import JoserfcCheck
 from taskbound.core.action import Frame, make_action
 from taskbound.core.clock import Instant, seconds
 from taskbound.core.errors import DeniedError, UnavailableError
-from taskbound.core.revocation import Thing, Turn
+from taskbound.core.revocation import FeedEvent, Thing
 from taskbound.core.token.shared import ServedAnswer
 from taskbound.sdk import verify
 from taskbound.sdk.verify.holder import Holding
@@ -44,10 +44,10 @@ class Feed:
 
     def __init__(self, namespace: str = "default") -> None:
         self.namespace = namespace
-        self.ended: dict[Thing, Turn] = {}
+        self.ended: dict[Thing, FeedEvent] = {}
         self.fresh = True
 
-    def say(self, thing: Thing, turn: Turn) -> None:
+    def say(self, thing: Thing, turn: FeedEvent) -> None:
         self.ended[thing] = turn
 
     def require_clear(self, things: Sequence[Thing]) -> None:

@@ -49,14 +49,14 @@ def keep(place: Station, folder: Path) -> None:
     folder.mkdir(mode=0o700)
     world = place.world
     files = AgentKeyFiles(folder, now=lambda: world.clock.at / 1_000_000)
-    place.daemon.agent_keys = AgentKeys(world.means, files, audience="http://127.0.0.1:8700")
+    place.daemon.agent_keys = AgentKeys(world.adapters, files, audience="http://127.0.0.1:8700")
     place.daemon.agent_keys.renew("default", "coder", actor=ANN, owns=False)
 
 
 def run(place: Station, task: Task, pid: int) -> None:
     started = ancestry_of(pid)[0][1]
     boot = place.daemon.boot
-    register_run(place.world.means, "default", task.id, ANN, boot=boot, pid=pid, started=started)
+    register_run(place.world.adapters, "default", task.id, ANN, boot=boot, pid=pid, started=started)
 
 
 def running(place: Station) -> list[str]:

@@ -213,8 +213,8 @@ def test_i31_the_account_of_a_gateway_is_kept_with_its_task_before_anything_is_a
     async def story() -> None:
         async with station(tmp_path, policy=hold_policy("approval:finance")) as place:
             world = place.world
-            register_person(world.means, "default", "bob", uid=os.geteuid() + 1, actor=ANN)
-            groups = Groups(world.means)
+            register_person(world.adapters, "default", "bob", uid=os.geteuid() + 1, actor=ANN)
+            groups = Groups(world.adapters)
             groups.add("default", "finance", ANN, owns=True)
             for name in ("ann", "bob"):
                 groups.set_member("default", "finance", name, member=True, actor=ANN, owns=True)
@@ -324,7 +324,7 @@ def test_how_much_was_asked_is_told_and_only_the_owner_of_the_data_directory_lim
 def test_a189_the_gateway_is_told_that_its_task_was_paused_since_it_asks_too_much(tmp_path: Path) -> None:
     async def story() -> None:
         async with station(tmp_path, policy=hold_policy("confirm")) as place:
-            set_limits(place.world.means, "default", actor=ANN, owns=True, open=1)
+            set_limits(place.world.adapters, "default", actor=ANN, owns=True, open=1)
             gateway = await place.gateway()
             codes = [(await gateway.ask(decide(one, amount=n), Refused)).code for n, one in enumerate("123")]
             assert codes[1:] == ["too-many-holds", "task-paused"]

@@ -262,9 +262,9 @@ def test_what_another_daemon_puts_in_force_right_before_an_operation_is_written_
 
             def late(*args: Any) -> Any:
                 text = NO_START.replace("task:start", of)
-                seen = examine(other.means, "default", {"house.cedar": text}, {})
+                seen = examine(other.adapters, "default", {"house.cedar": text}, {})
                 other.bundles.propose("default", seen, "", ANN)
-                other.bundles.activate("default", examine_kept(other.means, "default", seen.digest), ANN)
+                other.bundles.activate("default", examine_kept(other.adapters, "default", seen.digest), ANN)
                 return begin(*args)
 
             place.daemon.tasks.start = late  # type: ignore[method-assign,assignment]  # after the rules were asked
@@ -284,10 +284,10 @@ NO_START = '@id("house:no") forbid (principal, action == Taskbound::Action::"tas
 
 
 def put_in_force(place: Station, text: str) -> None:
-    bundles, means = place.daemon.bundles, place.daemon.means
-    seen = examine(means, "default", {"house.cedar": text}, {})
+    bundles, adapters = place.daemon.bundles, place.daemon.adapters
+    seen = examine(adapters, "default", {"house.cedar": text}, {})
     bundles.propose("default", seen, "", ANN)
-    bundles.activate("default", examine_kept(means, "default", seen.digest), ANN)
+    bundles.activate("default", examine_kept(adapters, "default", seen.digest), ANN)
 
 
 EVERYTHING = '@id("house:nothing") forbid (principal, action in Taskbound::Action::"operation", resource);'
@@ -328,8 +328,8 @@ def test_a_bundle_that_is_damaged_lets_nothing_begin_and_lets_all_be_read_and_en
             with place.world.store.read() as snapshot:
                 force = snapshot.policy.in_force("default")
                 (running,) = snapshot.tasks.tasks("default")
-            place.daemon.means.policy._sure.clear()  # noqa: SLF001 - as after a start
-            place.daemon.means.policy._whole.clear()  # noqa: SLF001 - as after a start
+            place.daemon.adapters.policy._sure.clear()  # noqa: SLF001 - as after a start
+            place.daemon.adapters.policy._whole.clear()  # noqa: SLF001 - as after a start
             damage(place.world, force.digest, archive=b"{}")
             client = await place.client()
             assert await code(client, start()) == "operation-forbidden"
@@ -400,9 +400,9 @@ def test_what_another_daemon_puts_in_force_holds_at_once_for_persons_and_in_a_se
                 NO_START,
                 NO_START + NO_START.replace("task:start", "action:decide").replace("no", "nor", 1),
             ):
-                seen = examine(other.means, "default", {"house.cedar": text}, {})
+                seen = examine(other.adapters, "default", {"house.cedar": text}, {})
                 other.bundles.propose("default", seen, "", ANN)
-                other.bundles.activate("default", examine_kept(other.means, "default", seen.digest), ANN)
+                other.bundles.activate("default", examine_kept(other.adapters, "default", seen.digest), ANN)
             assert await code(client, start()) == "operation-forbidden"
             passed = place.daemon.loop.time() + FRESH
             place.daemon.loop.time = lambda: passed  # type: ignore[method-assign]  # a second goes by

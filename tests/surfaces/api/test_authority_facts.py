@@ -11,7 +11,7 @@ from taskbound.core.identity.proof import PrincipalKind
 from taskbound.core.policy.operation import Allowed, Barred, OperationForbiddenError, OperationVerdict
 from taskbound.core.policy.operations import OPERATIONS
 from taskbound.flows.identity import Groups
-from taskbound.flows.policy.operations import Asked, authorize
+from taskbound.flows.policy.operations import OperationCall, authorize
 from taskbound.wire.action import ReconcileAction
 from taskbound.wire.approval import AnswerPlan
 from taskbound.wire.identity import WithdrawPersonKey
@@ -50,7 +50,7 @@ async def is_forbidden(place: Station, operation: str, ask: Any) -> bool:
 
 
 def put_in(place: Station, *people: str) -> None:
-    groups = Groups(place.world.means)
+    groups = Groups(place.world.adapters)
     groups.add("default", "oncall", ANN, owns=True)
     for one in people:
         groups.set_member("default", "oncall", one, member=True, actor=ANN, owns=True)
@@ -115,7 +115,7 @@ def test_a_rule_about_who_asked_for_a_task_knows_their_groups_as_they_are_now(tm
             assert not await is_forbidden(place, "task:end", ask)
             put_in(place, "ann")
             assert await is_forbidden(place, "task:end", ask)
-            groups = Groups(place.world.means)
+            groups = Groups(place.world.adapters)
             groups.set_member("default", "oncall", "ann", member=False, actor=ANN, owns=True)
             assert not await is_forbidden(place, "task:end", ask)
 
@@ -129,10 +129,10 @@ def test_where_what_is_in_force_is_damaged_everything_can_be_stopped_and_not_rel
     world = World(store=sqlite_store())
     world.settle_in()
     damage(world, put_in_force(world), archive=b"{}")
-    asked = Asked(
+    asked = OperationCall(
         principal=principal_of(PrincipalKind.PERSON),
         operation=OPERATIONS["revocation:stop"],
         message=Stop(stopped=stopped),
     )
-    said, _ = authorize(world.beside().means, asked)
+    said, _ = authorize(world.beside().adapters, asked)
     assert isinstance(said, verdict)

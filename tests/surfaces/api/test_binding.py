@@ -19,7 +19,7 @@ from taskbound.ports.task import Run
 from taskbound.sdk.client import RefusedByDaemonError
 from taskbound.sdk.credential import Task
 from taskbound.sdk.guard.link import AsyncLink, BlockingLink, Place
-from taskbound.surfaces.api.background.strangers import Insiders
+from taskbound.surfaces.api.background.strangers import ProcessTree
 from taskbound.surfaces.api.operations.task import leave_others
 from taskbound.surfaces.api.server.peer import ancestry_of
 from taskbound.surfaces.api.server.place import DEFAULT_GATEWAY
@@ -53,7 +53,7 @@ def only(place: Station) -> str:
 
 def run(place: Station, task: str, pid: int) -> None:
     started = ancestry_of(pid)[0][1]
-    register_run(place.world.means, "default", task, ANN, boot=place.daemon.boot, pid=pid, started=started)
+    register_run(place.world.adapters, "default", task, ANN, boot=place.daemon.boot, pid=pid, started=started)
 
 
 def end(place: Station, task: str) -> None:
@@ -168,7 +168,7 @@ def test_process_that_a_killed_run_left_behind_gets_no_other_task(tmp_path: Path
 
     async def story() -> None:
         async with station(tmp_path) as place:
-            insiders = place.daemon.insiders = Insiders(proc)
+            insiders = place.daemon.insiders = ProcessTree(proc)
             task = only(place)
             registered = Run(
                 namespace="default", task=task, boot=place.daemon.boot, pid=killed[0], started=killed[1]

@@ -131,7 +131,7 @@ def test_law_6_what_stands_in_the_browser_reads_back_to_the_action_that_the_pass
             assert "is approved" in said
             (answer,) = place.approval(place.action).answers
             assert (answer.kind, answer.key) == (AnswerKind.CONFIRM, place.key.id)
-            place.world.means.signatures.verify(place.key, answer.statement, answer.signature)
+            place.world.adapters.signatures.verify(place.key, answer.statement, answer.signature)
             raw = canonical({"to": "bob", "amount": 5, "note": HIDDEN})
             assert code_of(place.world.ask(place.task, arguments=raw)) == "permit"
 

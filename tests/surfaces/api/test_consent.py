@@ -50,9 +50,9 @@ NO_DESK = (
 
 
 async def begin(place: Station, **changes: str) -> Asking:
-    means = place.world.means
+    adapters = place.world.adapters
     with contextlib.suppress(ClientExistsError):
-        add_client(means, "default", "desk", shown="Desk", redirects=(CALLBACK,), actor=ANN, owns=True)
+        add_client(adapters, "default", "desk", shown="Desk", redirects=(CALLBACK,), actor=ANN, owns=True)
     api = await place.client("api")
     told = {
         "response_type": "code",
@@ -78,7 +78,7 @@ def running(place: Station) -> list[str]:
 
 def save_template(place: Station) -> None:
     plain = Template(namespace="default", name="daily", scope=scope_of(SCOPE), seconds=600, purpose="see")
-    save(place.world.means, plain, ANN)
+    save(place.world.adapters, plain, ANN)
 
 
 async def refused(place: Station, order: ConsentToClient) -> str:

@@ -149,7 +149,7 @@ def test_who_is_signed_in_in_another_namespace_is_nobody_here(tmp_path: Path) ->
     async def story() -> None:
         async with station(tmp_path) as place:
             sign_in(place)
-            register_person(place.world.means, "acme", "eve", uid=os.geteuid() + 1001, actor=ANN)
+            register_person(place.world.adapters, "acme", "eve", uid=os.geteuid() + 1001, actor=ANN)
             sign_in(place, "eve", space="acme")
             sitting = Sitting(place, await begin(place))
             elsewhere = Shown(method="POST", uri=SHOWN.uri, browser=f"acme.{SECRET}")
@@ -162,7 +162,7 @@ def test_who_is_signed_in_in_another_namespace_is_nobody_here(tmp_path: Path) ->
 def test_a_person_in_charge_of_no_task_is_offered_none_and_chooses_none(tmp_path: Path) -> None:
     async def story() -> None:
         async with station(tmp_path) as place:
-            register_person(place.world.means, "default", "eve", uid=os.geteuid() + 1001, actor=ANN)
+            register_person(place.world.adapters, "default", "eve", uid=os.geteuid() + 1001, actor=ANN)
             sign_in(place, "eve")
             (task,) = running(place)
             sitting = Sitting(place, await begin(place))

@@ -21,7 +21,7 @@ from tests.world import ANN
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from taskbound.flows.means import Moved
+    from taskbound.flows.means import TaskChange
     from taskbound.surfaces.api.server.daemon import Daemon
     from tests.world import World
 
@@ -33,7 +33,7 @@ def asked(task: str) -> CoverCalls:
     return CoverCalls(tool="bank__pay", calls=(ARGUMENTS,), task=task)
 
 
-def happen(where: Daemon | World, what: str, task: str) -> list[Moved]:
+def happen(where: Daemon | World, what: str, task: str) -> list[TaskChange]:
     """As the operations do it: this process is a gateway's from the first that it opens, and no person's.
 
     The world beside a daemon has the same store and views of its own: it is another daemon.
@@ -46,7 +46,7 @@ def happen(where: Daemon | World, what: str, task: str) -> list[Moved]:
         case "inactive-agent":
             return where.agents.suspend("default", "coder", ANN, reason="")
         case _:
-            stop(where.means, "default", stopped=True, reason="test", actor=ANN)
+            stop(where.adapters, "default", stopped=True, reason="test", actor=ANN)
             return []
 
 

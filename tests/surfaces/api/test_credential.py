@@ -343,7 +343,7 @@ def test_what_is_minted_after_a_question_was_over_is_kept_for_the_next_one(tmp_p
         async with scene(tmp_path) as at:
             row = await at.permitted("a")
             asked = broker.TakeCredential(credential=row.id)
-            (leased,) = lease(at.world.means, "default", [row.id], {row.id})
+            (leased,) = lease(at.world.adapters, "default", [row.id], {row.id})
             at.daemon.credentials.wait = 0.0
             assert code(await at.askers.ask("a", asked)) == "still-minting"
             await at.broker.ask(

@@ -63,7 +63,7 @@ class Front:
 
     @property
     def task(self) -> Task:
-        with self.world.means.store.read() as snapshot:
+        with self.world.adapters.store.read() as snapshot:
             return snapshot.tasks.tasks("default")[-1]
 
     def token(self, **changes: Any) -> str:
@@ -91,7 +91,7 @@ def told(answer: Answer) -> str:
 @asynccontextmanager
 async def fronted(tmp_path: Path) -> AsyncIterator[Front]:
     async with station(tmp_path, issuer=ISSUER) as place:
-        tokens = TokenWorld(place.world.means.store, tmp_path, world=place.world)
+        tokens = TokenWorld(place.world.adapters.store, tmp_path, world=place.world)
         tokens.keys.tend()
         try:
             yield Front(place, tokens, await place.client("front", origin=DEFAULT_GATEWAY))
@@ -279,7 +279,7 @@ def test_a_proof_of_nobody_s_token_is_not_used_up(tmp_path: Path) -> None:
 
 
 def end_token(one: Front, token: str) -> None:
-    revoke_token(one.world.means, "default", claims_in(token)["jti"], ANN, owns=True, why="test")
+    revoke_token(one.world.adapters, "default", claims_in(token)["jti"], ANN, owns=True, why="test")
 
 
 def end_key(one: Front, _: str) -> None:
@@ -363,7 +363,7 @@ def pause(one: Front) -> None:
 
 
 def stop_all(one: Front) -> None:
-    stop(one.world.means, "default", stopped=True, reason="test", actor=ANN)
+    stop(one.world.adapters, "default", stopped=True, reason="test", actor=ANN)
 
 
 @pytest.mark.parametrize(("how", "code"), [(pause, "task-paused"), (stop_all, "stopped")])
@@ -385,11 +385,11 @@ def test_what_can_come_back_ends_no_seat_and_each_call_is_refused_with_a_record(
 def test_the_end_of_an_admission_is_the_end_of_its_bearer_token(tmp_path: Path) -> None:
     async def story(one: Front) -> None:
         add_client(
-            one.world.means, "default", "desk", shown="Desk", redirects=(CALLBACK,), actor=ANN, owns=True
+            one.world.adapters, "default", "desk", shown="Desk", redirects=(CALLBACK,), actor=ANN, owns=True
         )
         desk = Desk(one.world, one.task, base=DEFAULT_GATEWAY)
         brought = Exchange(client="desk", redirect=CALLBACK, verifier=VERIFIER, resource=RESOURCE)
-        given = ClientTokens(one.world.means, one.tokens.tokens).by_code(
+        given = ClientTokens(one.world.adapters, one.tokens.tokens).by_code(
             "default", desk.code(resource=RESOURCE), brought
         )
         token = given.issued.text
@@ -397,7 +397,7 @@ def test_the_end_of_an_admission_is_the_end_of_its_bearer_token(tmp_path: Path) 
         seat = await one.seat(token)
         call = msgspec.structs.replace(PAY, token=claims_in(token)["jti"])
         await seat.ask(call, Permitted)
-        drop_client(one.world.means, "default", "desk", actor=ANN, owns=True)
+        drop_client(one.world.adapters, "default", "desk", actor=ANN, owns=True)
         assert await one.show(certified(token, b"")) == "admission-ended"
         refused = await seat.ask(msgspec.structs.replace(call, request="2"), Refused)
         assert refused.code == "admission-ended"

@@ -54,7 +54,7 @@ def test_a_person_who_gave_away_what_they_may_grant_can_not_take_it_back(tmp_pat
         async with station(tmp_path, owner=os.geteuid() + 1) as place:
             client = await place.client()
             actor = Actor(name="root", proof="the owner's account")
-            Groups(place.world.means).add("default", "all", actor, owns=True)
+            Groups(place.world.adapters).add("default", "all", actor, owns=True)
             await client.ask(identity.SetGroupGrantable(name="all", word="ceiling"), Done)
             await client.ask(identity.SetPersonGrantable(name="ann", word="nothing"), Done)
             for ask in (

@@ -335,9 +335,9 @@ def people_of(world: World) -> Holding:
     """Bob of finance, whose key counts."""
     people = object.__new__(Holding)
     Answerers.__init__(people, world)
-    people.groups = Groups(world.means)
+    people.groups = Groups(world.adapters)
     people.groups.add("default", "finance", ANN, owns=True)
-    register_person(world.means, "default", "bob", uid=os.geteuid() + 1001, actor=ANN)
+    register_person(world.adapters, "default", "bob", uid=os.geteuid() + 1001, actor=ANN)
     people.groups.set_member("default", "finance", "bob", member=True, actor=ANN, owns=True)
     device = Device()
     people.devices["bob"] = (enrolled(world, "bob", device, voucher=people.devices["ann"]), device)

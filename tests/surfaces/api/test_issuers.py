@@ -9,7 +9,7 @@ import pytest
 
 from taskbound.core.clock import Instant
 from taskbound.core.identity.issuer import IdentityIssuer, IssuerUse
-from taskbound.ports.identity import Awaited, Need
+from taskbound.ports.identity import IssuerFetch, Need
 from taskbound.surfaces.api.operations import workload as issuers
 from taskbound.surfaces.api.operations.workload import Issuers
 from taskbound.surfaces.api.server.worker import OverloadedError
@@ -21,11 +21,11 @@ OF_ONE, AT_ONCE = 16, 64
 """As ADR 0053 says."""
 
 
-def awaited(name: str = "idp", need: Need = Need.ANSWER) -> Awaited:
+def awaited(name: str = "idp", need: Need = Need.ANSWER) -> IssuerFetch:
     issuer = IdentityIssuer(
         namespace="default", name=name, issuer=f"https://{name}", audience="us", use=IssuerUse.WORKLOADS
     )
-    return Awaited(issuer=issuer, kid="k", need=need, asked=Instant(0))
+    return IssuerFetch(issuer=issuer, kid="k", need=need, asked=Instant(0))
 
 
 class Hanging:
@@ -40,7 +40,7 @@ class Hanging:
         self.asked.append(threading.current_thread())
         assert self.free.wait(20)
 
-    def ask(self, one: Awaited, work: Callable[[], None] | None = None) -> asyncio.Task[None]:
+    def ask(self, one: IssuerFetch, work: Callable[[], None] | None = None) -> asyncio.Task[None]:
         return asyncio.ensure_future(self.issuers.ask(one, work or self.work))
 
     async def end(self, *tasks: asyncio.Task[None]) -> None:

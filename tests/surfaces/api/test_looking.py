@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from taskbound.adapters.approval.apart.operands import PATIENCE
-from taskbound.core.approval import Look, Operand, ProbeKind, parse_probe
-from taskbound.flows.approval.look import Unseen
+from taskbound.core.approval import Lookup, Operand, ProbeKind, parse_probe
+from taskbound.flows.approval.look import NeedsProbe
 from taskbound.flows.tool import Declaration
 from taskbound.sdk.client import DaemonLostError, RefusedByDaemonError
 from taskbound.surfaces.api.background.looking import (
@@ -18,7 +18,7 @@ from taskbound.surfaces.api.background.looking import (
     MOST_ROUNDS,
     MOST_WAITING,
     THREADS,
-    Looking,
+    OperandLookups,
 )
 from taskbound.surfaces.api.operations.action import ANSWERED
 from taskbound.surfaces.api.server.worker import OverloadedError
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from taskbound.flows.approval.look import Sight
+    from taskbound.flows.approval.look import OperandFindings
     from tests.surfaces.api.test_operations import Station
     from tests.world import WorldClock
 
@@ -42,8 +42,8 @@ PROBE = parse_probe("id=row:sqlite:/srv/a.db?table=t&key=id")
 FOUND = (("key", "k"), ("row", "r"), ("table", "t"), ("version", "v"))
 
 
-def looks(value: str = "a") -> tuple[Look, ...]:
-    return (Look(place="/id", probe=PROBE, value=value, directory="/"),)
+def looks(value: str = "a") -> tuple[Lookup, ...]:
+    return (Lookup(place="/id", probe=PROBE, value=value, directory="/"),)
 
 
 class Slow:
@@ -53,17 +53,17 @@ class Slow:
         self.begun = threading.Semaphore(0)
         self.go = threading.Event()
 
-    def see(self, looks: Sequence[Look]) -> tuple[Operand, ...]:
+    def see(self, looks: Sequence[Lookup]) -> tuple[Operand, ...]:
         self.begun.release()
         if not self.go.wait(30):
             raise TimeoutError
         return tuple(Operand(place=one.place, kind=ProbeKind.ROW, found=FOUND) for one in looks)
 
 
-def slow() -> tuple[Looking, Slow]:
+def slow() -> tuple[OperandLookups, Slow]:
     far = Slow()
-    means = replace(World(store=sqlite_store()).means, far=far)
-    return Looking(means, asyncio.get_running_loop()), far
+    adapters = replace(World(store=sqlite_store()).adapters, far=far)
+    return OperandLookups(adapters, asyncio.get_running_loop()), far
 
 
 def test_one_agent_s_looks_leave_threads_for_those_of_others() -> None:
@@ -114,11 +114,11 @@ def test_what_is_old_each_time_is_given_up() -> None:
     async def story() -> None:
         looking, far = slow()
         far.go.set()
-        given: list[Sight | None] = []
+        given: list[OperandFindings | None] = []
 
-        async def work(sight: Sight | None) -> str | Unseen:
+        async def work(sight: OperandFindings | None) -> str | NeedsProbe:
             given.append(sight)
-            return Unseen(looks=looks(str(len(given))))
+            return NeedsProbe(looks=looks(str(len(given))))
 
         try:
             with pytest.raises(OverloadedError, match="old each time"):
@@ -137,7 +137,7 @@ def test_a_call_whose_looks_are_old_each_time_is_told_to_come_again(tmp_path: Pa
         def __init__(self, clock: WorldClock) -> None:
             self.clock, self.seen = clock, 0
 
-        def see(self, looks: Sequence[Look]) -> tuple[Operand, ...]:
+        def see(self, looks: Sequence[Lookup]) -> tuple[Operand, ...]:
             self.seen += 1
             self.clock.advance(6)
             return tuple(Operand(place=one.place, kind=ProbeKind.ROW, found=FOUND) for one in looks)
@@ -182,7 +182,7 @@ def declare_look(place: Station, far: Any) -> None:
     """Payments are held, and looked at by this."""
     world = place.world
     place.daemon.looking.close()
-    place.daemon.looking = Looking(replace(world.means, far=far), asyncio.get_running_loop())
+    place.daemon.looking = OperandLookups(replace(world.adapters, far=far), asyncio.get_running_loop())
     with world.store.read() as snapshot:
         tool = snapshot.tools.tool("default", "bank__pay")
     assert tool is not None
@@ -233,15 +233,15 @@ def test_whoever_is_gone_when_it_was_seen_gets_no_permit(tmp_path: Path) -> None
 
 def test_what_nobody_foresaw_in_a_look_is_told_to_who_asked() -> None:
     class Broken:
-        def see(self, _: Sequence[Look]) -> tuple[Operand, ...]:
+        def see(self, _: Sequence[Lookup]) -> tuple[Operand, ...]:
             raise ZeroDivisionError
 
     async def story() -> None:
-        means = replace(World(store=sqlite_store()).means, far=Broken())
-        looking = Looking(means, asyncio.get_running_loop())
+        adapters = replace(World(store=sqlite_store()).adapters, far=Broken())
+        looking = OperandLookups(adapters, asyncio.get_running_loop())
 
-        async def work(_: Sight | None) -> str | Unseen:
-            return Unseen(looks=looks())
+        async def work(_: OperandFindings | None) -> str | NeedsProbe:
+            return NeedsProbe(looks=looks())
 
         try:
             with pytest.raises(ZeroDivisionError):

@@ -38,10 +38,10 @@ class Slow(Watched):
 def test_however_many_strangers_ask_for_a_list_one_thread_waits_for_the_signer(tmp_path: Path) -> None:
     async def story() -> None:
         async with station(tmp_path, issuer=ISSUER) as place:
-            tokens = TokenWorld(place.world.means.store, tmp_path, world=place.world)
+            tokens = TokenWorld(place.world.adapters.store, tmp_path, world=place.world)
             tokens.keys.tend()
             slow = Slow(signer=tokens.signer)
-            place.daemon.token.published = Published(place.world.means, slow)
+            place.daemon.token.published = Published(place.world.adapters, slow)
             client = await place.client("api")
             number = list_of(place.world.clock.now())
             asks = [

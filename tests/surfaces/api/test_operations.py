@@ -17,10 +17,10 @@ from taskbound.core.policy.operation import Right
 from taskbound.flows.audit.sequencing import CheckpointSigner, Sequencer
 from taskbound.ports.store import StoreUnavailableError
 from taskbound.sdk.client import AsyncClient, DaemonLostError, RefusedByDaemonError
-from taskbound.surfaces.api.background.strangers import Insiders
+from taskbound.surfaces.api.background.strangers import ProcessTree
 from taskbound.surfaces.api.server.daemon import Daemon
 from taskbound.surfaces.api.server.operation import BOUND, as_giver, as_person
-from taskbound.surfaces.api.server.place import DEFAULT_ISSUER, Place
+from taskbound.surfaces.api.server.place import DEFAULT_ISSUER, Installation
 from taskbound.surfaces.api.server.socket import SocketServer
 from taskbound.surfaces.api.server.table import OPERATIONS
 from taskbound.wire import action, connection, envelope, task
@@ -104,9 +104,9 @@ async def station(
     key = Ed25519Key.from_seed(bytes(range(32)))
     signer = CheckpointSigner(origins=[ORIGIN], key=key, heads=MemorySignedHeads(), verify=verify_ed25519)
     loop = asyncio.get_running_loop()
-    place = Place(home=str(path), pid=os.getpid(), owner_uid=owner, issuer=issuer)
+    place = Installation(home=str(path), pid=os.getpid(), owner_uid=owner, issuer=issuer)
     tokens = SocketTokenSigner(path / "no-signer")
-    daemon = Daemon(world.means, Sequencer(world.means, signer, ORIGIN), tokens, loop, place)
+    daemon = Daemon(world.adapters, Sequencer(world.adapters, signer, ORIGIN), tokens, loop, place)
     daemon.worker.start()
     socket = path / "s"
     server = await loop.create_unix_server(lambda: SocketServer(daemon), str(socket))
@@ -486,7 +486,7 @@ def test_the_kill_switch_reaches_every_gateway_at_once(tmp_path: Path) -> None:
             place.daemon.give_up(lost)
             with pytest.raises(RefusedByDaemonError, match="beneath a gateway"):
                 await person.ask(Stop(stopped=True), Done)  # who was a gateway stays inside
-            place.daemon.insiders = Insiders()  # and from now on this process plays another one
+            place.daemon.insiders = ProcessTree()  # and from now on this process plays another one
             assert (await person.ask(Stop(stopped=True), Done)).detail == "stopped"
             late = await place.gateway()
             assert (await late.ask(decide("1"), action.Refused)).code == "stopped"

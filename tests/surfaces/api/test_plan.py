@@ -51,13 +51,13 @@ class Office(Answerers):
     def __init__(self, place: Station) -> None:
         super().__init__(place.world)
         for uid, name in enumerate(("bob", "carl"), start=50_001):
-            register_person(self.world.means, "default", name, uid=uid, actor=ANN)
+            register_person(self.world.adapters, "default", name, uid=uid, actor=ANN)
             device = Device()
             key = enrolled(self.world, name, device, voucher=self.devices["ann"])
             self.devices[name] = (key, device)
         self.world.clock.advance(25 * 3600)
         for tool, names in (("bank__pay", ("bob",)), ("bank__look", ("bob", "carl"))):
-            set_approvers(self.world.means, "default", tool, names, actor=ANN, owns=True)
+            set_approvers(self.world.adapters, "default", tool, names, actor=ANN, owns=True)
         self.task = self.world.start()
 
     def end_others(self) -> None:

@@ -151,7 +151,7 @@ def heir(path: Path) -> subprocess.Popen[str]:
 
 
 def persons_of(place: Station) -> frozenset[str]:
-    with place.world.means.store.read() as snapshot:
+    with place.world.adapters.store.read() as snapshot:
         return frozenset(snapshot.identities.persons("default"))
 
 

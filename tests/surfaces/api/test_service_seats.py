@@ -77,7 +77,7 @@ def test_a_service_that_follows_the_feed_is_answered_from_memory_and_refused_at_
     async def story() -> None:
         async with station(tmp_path) as place:
             seat = seated(principal_of(PrincipalKind.SERVICE, "pay"))
-            require, store = place.daemon.authority.require, type(place.daemon.means.store)
+            require, store = place.daemon.authority.require, type(place.daemon.adapters.store)
             await require(seat, FEED, ReadFeed())
             read = store.read
 

@@ -16,10 +16,10 @@ from taskbound.core.decision import Allowance
 from taskbound.core.errors import TaskboundError
 from taskbound.core.identity.proof import Binding, BindingKind
 from taskbound.core.token import Token
-from taskbound.flows.means import OneLook
+from taskbound.flows.means import SharedSnapshot
 from taskbound.flows.token import revoke_token
 from taskbound.flows.token.standing import require_token_stands
-from taskbound.flows.token.verifying import Request, Shower, read_shown
+from taskbound.flows.token.verifying import Presenter, Request, read_shown
 from taskbound.ports.store import Snapshot, StoreUnavailableError
 from taskbound.surfaces.api.auth.showing import Showings
 from taskbound.surfaces.api.server.worker import Worker
@@ -30,7 +30,7 @@ from tests.token_world import API, TokenWorld
 from tests.world import ANN, World
 
 KEY = Binding(kind=BindingKind.DPOP, thumbprint=CLIENT.jwk.thumbprint)
-Read = Callable[[OneLook], Shower]
+Read = Callable[[SharedSnapshot], Presenter]
 
 
 class Counted(SqlStore):
@@ -82,7 +82,7 @@ class Here:
         }
         request = Request(**{**plain, **changes}, certificate=b"")
         return lambda look: read_shown(
-            self.one.means,
+            self.one.adapters,
             self.one.verification,
             request,
             audience=API,
@@ -93,10 +93,10 @@ class Here:
     def together(self, reads: Sequence[Read], *, paced: bool = True) -> list[str]:
         """What each is told, by code; all of them are there before the turn."""
 
-        async def story() -> list[Shower | BaseException]:
+        async def story() -> list[Presenter | BaseException]:
             loop = asyncio.get_running_loop()
             worker = Worker(loop, slow=60.0)
-            showings = Showings(self.one.means, worker, Allowance())
+            showings = Showings(self.one.adapters, worker, Allowance())
             showings.paces = Buckets(burst=self.burst, each_second=0.001, clock=time.monotonic)
             worker.start()
             while worker.busy:
@@ -111,13 +111,13 @@ class Here:
         return [_told(one) for one in asyncio.run(story())]
 
 
-def _told(one: Shower | BaseException) -> str:
+def _told(one: Presenter | BaseException) -> str:
     if isinstance(one, TaskboundError):
         return one.code
-    return "proven" if isinstance(one, Shower) else type(one).__name__
+    return "proven" if isinstance(one, Presenter) else type(one).__name__
 
 
-def broken(_: OneLook) -> Shower:
+def broken(_: SharedSnapshot) -> Presenter:
     raise ZeroDivisionError
 
 
@@ -133,7 +133,7 @@ def test_what_comes_together_is_looked_at_in_one_snapshot_and_used_in_one_transa
 def test_who_proves_nothing_takes_nothing_from_who_came_with_them(tmp_path: Path) -> None:
     here = Here(tmp_path)
     token, lost = here.token(), here.one.issue(here.task, binding=KEY)
-    revoke_token(here.one.means, "default", lost.token.id, ANN, owns=False, why="lost")
+    revoke_token(here.one.adapters, "default", lost.token.id, ANN, owns=False, why="lost")
     shown = [
         here.shown(token, "a", authorization="DPoP x"),
         here.shown(lost.text, "b"),
@@ -151,8 +151,8 @@ def test_what_the_store_can_not_tell_of_one_is_told_of_the_next(tmp_path: Path) 
     here = Here(tmp_path)
     token = here.token()
 
-    def unread(look: OneLook) -> Shower:
-        def fail(_: Snapshot) -> Shower:
+    def unread(look: SharedSnapshot) -> Presenter:
+        def fail(_: Snapshot) -> Presenter:
             raise StoreUnavailableError("that row can't be read")
 
         return look.once("unread", fail)
@@ -186,7 +186,7 @@ def test_where_no_proof_can_be_written_none_is_taken_and_who_shows_none_goes_on(
     shown = here.shown(token, "later")
     here.store.full = True
 
-    def certified(look: OneLook) -> Shower:
+    def certified(look: SharedSnapshot) -> Presenter:
         return replace(here.shown(token, "none")(look), claim=None)
 
     assert here.together([shown, certified]) == ["store-unavailable", "proven"]

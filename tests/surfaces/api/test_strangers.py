@@ -9,7 +9,7 @@ from taskbound.adapters.store.sql import SqlStore
 from taskbound.core.credential import CredentialState
 from taskbound.flows.credential.revoking import SEAT, find_lost_seats
 from taskbound.flows.decision.retries import HOLDER, daemon_of
-from taskbound.surfaces.api.background.strangers import Strangers
+from taskbound.surfaces.api.background.strangers import OrphanedHolders
 from taskbound.surfaces.api.server.connection import connection_name
 from tests.stories.brokering import permitted, put_target
 from tests.world import World, code_of
@@ -25,11 +25,11 @@ NOBODY: frozenset[str] = frozenset()
 
 def named(world: World, told: str = "x") -> str:
     """A connection of this daemon."""
-    return f"{connection_name(told)}{world.means.daemon}"
+    return f"{connection_name(told)}{world.adapters.daemon}"
 
 
-def watching(world: World) -> Strangers:
-    one = Strangers(world.store, world.views.doubts, world.means.daemon)
+def watching(world: World) -> OrphanedHolders:
+    one = OrphanedHolders(world.store, world.views.doubts, world.adapters.daemon)
     one.attend()
     return one
 
@@ -109,10 +109,10 @@ def test_who_takes_in_a_gateway_of_a_daemon_that_is_gone_answers_for_all_it_left
 def test_nobody_is_present_under_a_name_that_only_an_opening_told(pair: tuple[World, World]) -> None:
     first, second = pair
     mine, other = watching(first), watching(second)
-    mine.meet(("default", f"{connection_name('forged')}{second.means.daemon}"))
+    mine.meet(("default", f"{connection_name('forged')}{second.adapters.daemon}"))
     mine.attend()
-    assert first.store.others([second.means.daemon]) == {second.means.daemon}
-    assert second.store.others([second.means.daemon]) == frozenset()
+    assert first.store.others([second.adapters.daemon]) == {second.adapters.daemon}
+    assert second.store.others([second.adapters.daemon]) == frozenset()
     assert other.find() == frozenset()
 
 
@@ -146,12 +146,12 @@ def test_k12_what_an_egress_has_at_another_daemon_is_that_daemons_while_it_is_th
     watching(first)
     task = first.settle_in()
     put_target(first)
-    holder = f"{SEAT}{'a' * 26}{first.means.daemon}"
+    holder = f"{SEAT}{'a' * 26}{first.adapters.daemon}"
     row = permitted(first, task, "a", connection=holder, state=CredentialState.ACTIVE, acknowledged=True)
-    assert find_lost_seats(second.means, "default", NOBODY) == frozenset()
-    assert find_lost_seats(first.means, "default", {holder}) == frozenset()
+    assert find_lost_seats(second.adapters, "default", NOBODY) == frozenset()
+    assert find_lost_seats(first.adapters, "default", {holder}) == frozenset()
     first.store.close()
-    while not (found := find_lost_seats(second.means, "default", NOBODY)):  # as above
+    while not (found := find_lost_seats(second.adapters, "default", NOBODY)):  # as above
         continue
     (lost,) = found
     assert (lost.credential, lost.connection) == (row.id, holder)

@@ -15,7 +15,7 @@ from taskbound.flows.audit.rows import compare_rows
 from taskbound.flows.credential import open_mark
 from taskbound.flows.credential.leasing import Leased, lease
 from taskbound.surfaces.api.operations import broker as module
-from taskbound.surfaces.api.operations.broker import BURST, TOGETHER, Tellings
+from taskbound.surfaces.api.operations.broker import BURST, TOGETHER, ReportBatcher
 from taskbound.surfaces.api.server.worker import Lane, OverloadedError, Worker
 from tests.stories.brokering import TARGET, Broker, moves, put, row_of
 from tests.world import World
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from taskbound.flows.credential.leasing import Telling
+    from taskbound.flows.credential.leasing import BrokerReport
     from taskbound.ports.store import Store, Transaction
 
 S = CredentialState
@@ -51,19 +51,19 @@ class Counting:
 def world(tmp_path: Path) -> Iterator[World]:
     store = SqlStore(tmp_path / "told.db", reserve=4096)
     found = World(store)
-    open_mark(found.means)
+    open_mark(found.adapters)
     yield found
     store.close()
 
 
-def taken(world: World, count: int) -> list[Telling]:
+def taken(world: World, count: int) -> list[BrokerReport]:
     """What is being revoked, each in a broker's hand."""
     broker = Broker(world=world)
     rows = [put(world, one, state=S.REVOKING, ended=world.clock.now()) for one in "abcdefghijkl"[:count]]
     return [broker.take(row, Step.REVOKE) for row in rows]
 
 
-def recorded(world: World, told: Sequence[Telling]) -> None:
+def recorded(world: World, told: Sequence[BrokerReport]) -> None:
     """That they were found by a sweep, which is how a row begins with its end."""
     events = [
         CredentialMoved(
@@ -78,16 +78,16 @@ def recorded(world: World, told: Sequence[Telling]) -> None:
         for one in told
     ]
     world.store.write(
-        lambda tx: tx.audit.append("default", world.means.writer, events, world.means.clock.now())
+        lambda tx: tx.audit.append("default", world.adapters.writer, events, world.adapters.clock.now())
     )
 
 
 def together(
-    world: World, told: Sequence[Telling], leased: Sequence[str] = ()
+    world: World, told: Sequence[BrokerReport], leased: Sequence[str] = ()
 ) -> tuple[list[object], int, list[str]]:
     """What each is answered that is told or leased while the worker is busy; the transactions; the turns."""
     store, order = Counting(world.store), list[str]()
-    means = replace(world.means, store=store)  # type: ignore[arg-type]  # it is a store by what it passes on
+    adapters = replace(world.adapters, store=store)  # type: ignore[arg-type]  # it is a store by what it passes on
     busy, over = threading.Event(), threading.Event()
 
     def block(jobs: Sequence[str]) -> Sequence[str]:
@@ -98,24 +98,24 @@ def together(
                 over.wait(10)
         return jobs
 
-    def tell(one: Telling) -> Callable[[Transaction | None], Credential]:
+    def tell(one: BrokerReport) -> Callable[[Transaction | None], Credential]:
         def done(tx: Transaction | None) -> Credential:
             order.append("told")
-            return replace(one, means=means, tx=tx).gone(0, ())
+            return replace(one, adapters=adapters, tx=tx).gone(0, ())
 
         return done
 
     def ask(name: str) -> Callable[[Transaction | None], tuple[Leased, ...]]:
         def done(tx: Transaction | None) -> tuple[Leased, ...]:
             order.append("leased")
-            return lease(means, "default", [name], (), tx=tx)
+            return lease(adapters, "default", [name], (), tx=tx)
 
         return done
 
     async def story() -> list[object]:
         worker = Worker(asyncio.get_running_loop())
         calls: Lane[str, str] = Lane(worker, block)
-        tellings = Tellings(means, worker)
+        tellings = ReportBatcher(adapters, worker)
         worker.start()
         first = calls.put("block")
         await asyncio.to_thread(busy.wait, 10)
@@ -173,7 +173,7 @@ def groups_of(count: int, *, seconds: float) -> tuple[list[int], float]:
     async def story() -> float:
         loop = asyncio.get_running_loop()
         worker = Worker(loop)
-        tellings = Tellings(Means(), worker)  # type: ignore[arg-type]  # the store is all that is asked
+        tellings = ReportBatcher(Means(), worker)  # type: ignore[arg-type]  # the store is all that is asked
         worker.start()
         began = loop.time()
 
@@ -208,7 +208,7 @@ def test_what_is_told_now_and_then_waits_for_nobody(monkeypatch: pytest.MonkeyPa
     async def story() -> None:
         nonlocal told
         worker = Worker(asyncio.get_running_loop())
-        tellings = Tellings(None, worker)  # type: ignore[arg-type]  # none is of a group
+        tellings = ReportBatcher(None, worker)  # type: ignore[arg-type]  # none is of a group
         tellings._counted -= 24 * 3600.0  # noqa: SLF001 - nothing was told for a day, which saves up nothing
         worker.start()
         for _ in range(BURST):
@@ -227,7 +227,7 @@ def test_what_is_told_now_and_then_waits_for_nobody(monkeypatch: pytest.MonkeyPa
 def test_who_waits_no_more_keeps_no_other_from_its_answer(world: World) -> None:
     async def story() -> list[object]:
         worker = Worker(asyncio.get_running_loop())
-        tellings = Tellings(world.means, worker)
+        tellings = ReportBatcher(world.adapters, worker)
         both = [asyncio.ensure_future(tellings.take(lambda _: "told")) for _ in range(2)]
         await asyncio.sleep(0)
         futures = [future for _, future, _ in tellings._lane._jobs]  # noqa: SLF001 - until both wait
@@ -251,7 +251,7 @@ def test_i61_more_than_can_wait_is_refused_and_what_waits_is_not_lost(
 
     async def story() -> list[object]:
         worker = Worker(asyncio.get_running_loop())
-        tellings = Tellings(None, worker)  # type: ignore[arg-type]  # the groups of it fail, and are told alone
+        tellings = ReportBatcher(None, worker)  # type: ignore[arg-type]  # the groups of it fail, and are told alone
         worker.start()
         for _ in range(BURST):
             await tellings.take(lambda _: "early")

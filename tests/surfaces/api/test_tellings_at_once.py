@@ -16,7 +16,7 @@ from taskbound.core.credential import CredentialState, LeaseHeldError, LeaseLost
 from taskbound.core.transition import WrongStateError
 from taskbound.flows.credential.leasing import lease
 from taskbound.flows.credential.revoking import revoke_credentials
-from taskbound.surfaces.api.operations.broker import Tellings
+from taskbound.surfaces.api.operations.broker import ReportBatcher
 from taskbound.surfaces.api.server.worker import Worker
 from tests.stories.brokering import TARGET, Broker, put_many, put_target
 from tests.world import ANN, World
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from taskbound.core.credential import Credential
-    from taskbound.flows.credential.leasing import Leased, Telling
+    from taskbound.flows.credential.leasing import BrokerReport, Leased
     from taskbound.ports.store import Transaction
     from tests.postgres import Server
 
@@ -47,17 +47,17 @@ def worlds(server: Server) -> Iterator[tuple[World, World]]:
 async def work(world: World, refused: list[BaseException]) -> None:
     """What a person and three brokers ask of one daemon, until nothing lives and nothing is being revoked."""
     worker = Worker(asyncio.get_running_loop())
-    tellings = Tellings(world.means, worker)
+    tellings = ReportBatcher(world.adapters, worker)
     worker.start()
 
     def end(tx: Transaction | None) -> bool:
-        return revoke_credentials(world.means, "default", target=TARGET, actor=ANN, tx=tx).more
+        return revoke_credentials(world.adapters, "default", target=TARGET, actor=ANN, tx=tx).more
 
-    def tell(told: Telling, tx: Transaction | None) -> Credential:
+    def tell(told: BrokerReport, tx: Transaction | None) -> Credential:
         return replace(told, tx=tx).gone(0, ())
 
     def take(wanted: list[str], tx: Transaction | None) -> tuple[Leased, ...]:
-        return lease(world.means, "default", wanted, (), tx=tx)
+        return lease(world.adapters, "default", wanted, (), tx=tx)
 
     async def person() -> None:
         while await tellings.take(end):

@@ -13,13 +13,20 @@ from taskbound.core.credential import Credential, Step, end_credential
 from taskbound.core.target import AdminAccess, PostgresAccess, PostgresPlace, TargetFile, parse_target_file
 from taskbound.core.tool import Binding
 from taskbound.core.tool.slot import ADMIN_SLOT
-from taskbound.flows.credential.leasing import Reconciled, Sweep, Telling, lease, take_reconciled, take_sweep
+from taskbound.flows.credential.leasing import (
+    BrokerReport,
+    Reconciled,
+    Sweep,
+    lease,
+    take_reconciled,
+    take_sweep,
+)
 from taskbound.flows.credential.revoking import end_due
 from taskbound.ports.target import Gone, Minted
 from taskbound.sdk.client import DaemonLostError
 from taskbound.surfaces.broker.memory import EMPTY, Memory
-from taskbound.surfaces.broker.steps import Desk, Watch
-from taskbound.surfaces.broker.targets import Keeping, Targets
+from taskbound.surfaces.broker.steps import Watch, WorkerDependencies
+from taskbound.surfaces.broker.targets import HandleVault, Targets
 from taskbound.surfaces.broker.work import Work
 from taskbound.wire.target import (
     Order,
@@ -101,7 +108,7 @@ class Daemon:
         self.attended |= set(namespaces)
 
     def lease(self, namespace: str, credentials: Collection[str]) -> Orders:
-        given = lease(self.world.means, namespace, credentials, self.waiting)
+        given = lease(self.world.adapters, namespace, credentials, self.waiting)
         orders = tuple(
             Order(
                 credential=one.credential.id,
@@ -111,7 +118,7 @@ class Daemon:
             )
             for one in given
         )
-        return Orders(orders=orders, now=self.world.means.clock.now())
+        return Orders(orders=orders, now=self.world.adapters.clock.now())
 
     def require_hearing(self) -> None:
         if self.deaf:
@@ -120,7 +127,9 @@ class Daemon:
     def tell(self, namespace: str, told: Told) -> None:
         self.require_hearing()
         fence = getattr(told, "fence", 0)
-        one = Telling(means=self.world.means, namespace=namespace, credential=told.credential, fence=fence)
+        one = BrokerReport(
+            adapters=self.world.adapters, namespace=namespace, credential=told.credential, fence=fence
+        )
         match told:
             case TellMinted():
                 one.minted(sealed=bool(told.sealed), kept=told.kept)
@@ -146,7 +155,7 @@ class Daemon:
             names=told.names,
             begun=Instant(told.begun),
         )
-        return Swept(revoked=take_sweep(self.world.means, sweep))
+        return Swept(revoked=take_sweep(self.world.adapters, sweep))
 
     def discovered(self, namespace: str, told: TellDiscovered) -> None:
         self.require_hearing()
@@ -161,13 +170,13 @@ class Daemon:
         found = Reconciled(
             epoch=told.epoch, since=told.since, why=told.why, ended=told.ended, targets=told.targets
         )
-        take_reconciled(self.world.means, SPACE, found)
+        take_reconciled(self.world.adapters, SPACE, found)
         if not self.answers:
             raise DaemonLostError("the daemon's answer was lost")
 
     def heard(self, namespace: str) -> Instant:
         assert namespace == SPACE
-        return self.world.means.clock.now()
+        return self.world.adapters.clock.now()
 
 
 def declared_at(folder: Path, name: str = "orders-db", group: str = "readers", **more: Any) -> dict[str, Any]:
@@ -224,15 +233,15 @@ class Brokering:
 
     def start(self) -> None:
         """Begin anew, as after a kill."""
-        means = self.world.means
-        memory = Memory(self.paper, self.seen, means.clock)
-        self.desk = Desk(
-            store=means.store,
-            watch=Watch(clock=means.clock, elapsed=lambda: time.monotonic() + self.late),
+        adapters = self.world.adapters
+        memory = Memory(self.paper, self.seen, adapters.clock)
+        self.desk = WorkerDependencies(
+            store=adapters.store,
+            watch=Watch(clock=adapters.clock, elapsed=lambda: time.monotonic() + self.late),
             authority=self.daemon,
-            targets=Targets(self.key, self.plugs, seeing=self.seeing, store=means.store),
+            targets=Targets(self.key, self.plugs, seeing=self.seeing, store=adapters.store),
             memory=memory,
-            keeping=Keeping(self.key, memory),
+            keeping=HandleVault(self.key, memory),
             proves=self.world.proofs,
             hand=hand,
         )
@@ -257,7 +266,7 @@ class Brokering:
         """One look at what is due, until all of it is done, and what the daemon does of it."""
         self.work.round()
         assert self.work.settle(patience=PATIENCE)
-        end_due(self.world.means, SPACE)
+        end_due(self.world.adapters, SPACE)
 
     def settle(self, rounds: int = 6) -> None:
         for _ in range(rounds):
@@ -279,7 +288,7 @@ class Brokering:
         return row
 
     def row(self, credential: str) -> Credential:
-        with self.world.means.store.read() as seen:
+        with self.world.adapters.store.read() as seen:
             found = seen.credentials.credential(SPACE, credential)
         assert found is not None
         return found

@@ -109,7 +109,7 @@ class Standing(Brokering):
 
     def replace(self) -> None:
         """Show the broker the store of another installation."""
-        self.place.store = Minting(sqlite_store()).means.store
+        self.place.store = Minting(sqlite_store()).adapters.store
 
     def looked(self, rounds: int = 2) -> None:
         """Have the targets looked through so often, and what is due told."""
@@ -141,4 +141,4 @@ def remembered(paper: Paper) -> dict[str, Any]:
 
 
 def memory_of(world: Minting, paper: Paper, store: Readable | None = None) -> Memory:
-    return Memory(paper, store or world.means.store, world.means.clock)
+    return Memory(paper, store or world.adapters.store, world.adapters.clock)

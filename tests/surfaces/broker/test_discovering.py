@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from taskbound.core.target import PostgresAccess
-from taskbound.core.target.kind import Reach, Standing, Whose
+from taskbound.core.target.kind import ExistingAccess, LoginOwner, Reach
 from taskbound.ports.target import Discovery
 from taskbound.surfaces.broker import discovering
 from taskbound.surfaces.broker.discovering import MOST
@@ -41,7 +41,9 @@ class Crowd:
         self._gate = gate
         self._notes = notes
         self._found = tuple(
-            Standing(name=f"{name}{one}", what="login", whose=Whose.OTHERS, reach=Reach.DATA, rights=rights)
+            ExistingAccess(
+                name=f"{name}{one}", what="login", whose=LoginOwner.OTHERS, reach=Reach.DATA, rights=rights
+            )
             for one in range(count)
         )
 

@@ -44,11 +44,11 @@ def test_the_epoch_is_bumped_and_the_doubt_is_durable_before_the_look_that_found
 
 def test_i15_a_doubt_that_can_t_be_written_down_lets_nothing_be_done_and_is_not_forgotten() -> None:
     world = Minting(sqlite_store())
-    place = Place(Minting(sqlite_store()).means.store)
+    place = Place(Minting(sqlite_store()).adapters.store)
     paper = Full(takes=1)
     memory = memory_of(world, paper, place)
     memory.note(0)
-    own, place.store = place.store, world.means.store
+    own, place.store = place.store, world.adapters.store
     for _ in range(2):
         with pytest.raises(UnavailableError, match="the disk is full"):
             memory.look()
@@ -119,7 +119,7 @@ def test_two_restores_in_a_row_are_two_epochs_with_a_record_each() -> None:
     found = [(one["epoch"], one["why"], one["ended"], one["targets"]) for one in broker.records()]
     assert found == [(2, FEWER, 1, 1), (3, FEWER, 2, 1)]
     times = [one["since"] for one in broker.records()]
-    assert 0 < times[0] < times[1] < broker.world.means.clock.now()
+    assert 0 < times[0] < times[1] < broker.world.adapters.clock.now()
 
 
 def test_a_store_that_is_restored_again_before_it_is_reconciled_is_of_the_same_epoch() -> None:
@@ -212,12 +212,12 @@ def test_i15_a_look_that_began_under_the_store_of_before_shows_nothing_of_the_on
 
 def test_i15_the_store_that_is_believed_again_is_the_one_that_was_looked_at_last() -> None:
     world, other = Minting(sqlite_store()), Minting(sqlite_store())
-    place, paper = Place(world.means.store), Paper(None)
+    place, paper = Place(world.adapters.store), Paper(None)
     memory = memory_of(world, paper, place)
     turn = memory.look().turn
-    with copied(other.means.store) as copy:
+    with copied(other.adapters.store) as copy:
         other.ready()
-        for store in (other.means.store, copy):  # another one, and an older state of that
+        for store in (other.adapters.store, copy):  # another one, and an older state of that
             place.store = store
             assert not memory.accept(targets=1, turn=turn)
             turn = memory.look().turn

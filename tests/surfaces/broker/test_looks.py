@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from taskbound.core.credential import NEVER, CredentialState, Step
 from taskbound.surfaces.broker.steps import Watch
-from taskbound.surfaces.broker.work import AHEAD, WORKERS, Ahead, Hall, Job, Work
+from taskbound.surfaces.broker.work import AHEAD, WORKERS, Job, PrefetchedEnd, TargetWorkers, Work
 from tests.core.credential.crediting import made
 from tests.sqlite import sqlite_store
 from tests.stories.minting import SPACE
@@ -64,7 +64,7 @@ class Counting:
 def told_alone(broker: Brokering, store: Readable) -> Work:
     """Work that looks when it is told to, and once at its start: no look is due by its time."""
     begun = time.monotonic()
-    still = Watch(clock=broker.world.means.clock, elapsed=lambda: begun)
+    still = Watch(clock=broker.world.adapters.clock, elapsed=lambda: begun)
     return Work(replace(broker.desk, store=store, watch=still))
 
 
@@ -97,7 +97,9 @@ def test_what_the_daemon_says_just_as_nothing_is_looked_up_is_looked_up_next(
 
 def test_what_was_looked_up_while_a_worker_had_it_is_not_begun_as_it_stood_then() -> None:
     row = made(state=S.REVOKING)
-    hall = Hall(in_hand={row.id: Job(giving=False, agent=row.agent, begun=0.0)}, due=[(row, Step.REVOKE)])
+    hall = TargetWorkers(
+        in_hand={row.id: Job(giving=False, agent=row.agent, begun=0.0)}, due=[(row, Step.REVOKE)]
+    )
     assert hall.choose(1.0) == []
     hall.done(row.id, 1.0)
     assert (hall.choose(1.0), hall.short) == ([], True)
@@ -115,7 +117,7 @@ def test_f10_what_can_not_be_looked_for_is_looked_for_again_after_a_while_and_no
     row = broker.ask()
     broker.end(broker.row(row.id))
     broker.round()
-    late = broker.world.means.clock.now()  # a mint may have arrived until then
+    late = broker.world.adapters.clock.now()  # a mint may have arrived until then
     broker.world.forge(broker.row(row.id), late=late, due=late)
     database.server.stop("fast")
     try:
@@ -144,7 +146,7 @@ def test_where_ends_are_quick_and_many_are_due_one_worker_fewer_ends_and_more_ar
     def ending(*, more: bool, took: float) -> tuple[int, int]:
         """How many are ended at once, after an end that took so long, and how many are leased then."""
         before = made(state=S.REVOKING)
-        hall = Hall(
+        hall = TargetWorkers(
             in_hand={before.id: Job(giving=False, agent=before.agent, begun=0.0)}, due=ends(20), more=more
         )
         hall.done(before.id, took)
@@ -165,11 +167,15 @@ def test_where_ends_are_quick_and_many_are_due_one_worker_fewer_ends_and_more_ar
 
 def test_what_is_leased_ahead_is_begun_before_anything_more_is_leased() -> None:
     (first, _), (second, _), *due = ends(20)
-    hall = Hall(due=due, more=True, quick=True, ahead={first.id: Ahead(row=first, work=nothing)})
+    hall = TargetWorkers(
+        due=due, more=True, quick=True, ahead={first.id: PrefetchedEnd(row=first, work=nothing)}
+    )
     assert len(hall.choose(1.0)) == WORKERS - 2  # for those who are free, and none ahead
-    again = Hall(due=ends(1), ahead={first.id: Ahead(row=first, work=nothing)})  # as it stood before
+    again = TargetWorkers(
+        due=ends(1), ahead={first.id: PrefetchedEnd(row=first, work=nothing)}
+    )  # as it stood before
     assert again.choose(1.0) == []
-    hall = Hall(more=True, quick=True, ahead={first.id: Ahead(row=first, work=nothing)})
+    hall = TargetWorkers(more=True, quick=True, ahead={first.id: PrefetchedEnd(row=first, work=nothing)})
     hall.in_hand = {second.id: Job(giving=False, agent=second.agent, begun=1.0)}
     following = hall.next(1.0)
     assert following is not None
@@ -178,16 +184,16 @@ def test_what_is_leased_ahead_is_begun_before_anything_more_is_leased() -> None:
 
 
 def test_i59_nothing_is_leased_ahead_for_who_draws_out_ends_nor_a_mint() -> None:
-    slow = Hall(due=ends(20), more=True, quick=True, slow={made().agent: 60.0})
+    slow = TargetWorkers(due=ends(20), more=True, quick=True, slow={made().agent: 60.0})
     assert len(slow.choose(1.0)) == 1
     mints = [(replace(made(), id=f"crd_{number}"), Step.MINT) for number in range(20)]
-    assert len(Hall(due=mints, more=True, quick=True).choose(1.0)) == WORKERS - 1
+    assert len(TargetWorkers(due=mints, more=True, quick=True).choose(1.0)) == WORKERS - 1
 
 
 def test_i59_what_is_leased_ahead_is_not_begun_where_it_would_be_one_too_many() -> None:
     (row, _), *_ = ends(1)
-    ahead = {row.id: Ahead(row=row, work=nothing)}
-    hall = Hall(ahead=ahead, slow={row.agent: 60.0})
+    ahead = {row.id: PrefetchedEnd(row=row, work=nothing)}
+    hall = TargetWorkers(ahead=ahead, slow={row.agent: 60.0})
     for number in range(WORKERS - 2):
         hall.in_hand[f"crd_slow_{number}"] = Job(giving=False, agent=row.agent, begun=0.0)
     assert hall.next(1.0) is None
@@ -246,7 +252,7 @@ def test_k14_what_is_leased_ahead_is_not_begun_by_who_stops_and_is_ended_by_who_
     work.round()
     assert work.settle(patience=45)
     hall = work._halls[SPACE, "orders-db"]  # noqa: SLF001 - as a lease that nobody could begin leaves it
-    hall.ahead[row.id] = Ahead(row=row, work=begun.set)
+    hall.ahead[row.id] = PrefetchedEnd(row=row, work=begun.set)
     work.stop(patience=10)
     other = broker.row(row.id)
     hall.in_hand[other.id] = Job(giving=False, agent=other.agent, begun=0.0)
@@ -262,7 +268,7 @@ def test_what_is_leased_ahead_is_begun_by_the_next_round_where_no_worker_came_ba
     begun = threading.Event()
     broker.round()
     hall = broker.work._halls[SPACE, "orders-db"]  # noqa: SLF001 - as a thread that could not be had leaves it
-    hall.ahead[row.id] = Ahead(row=row, work=begun.set)
+    hall.ahead[row.id] = PrefetchedEnd(row=row, work=begun.set)
     broker.work.round(look=False)
     assert broker.work.settle(patience=45)
     assert begun.is_set()
@@ -274,7 +280,7 @@ def test_a_worker_that_can_not_be_had_takes_nothing_that_is_leased_ahead_with_it
 ) -> None:
     broker.ready(database)
     hall = broker.work._halls[SPACE, "orders-db"]  # noqa: SLF001 - only it knows
-    hall.ahead = {one.id: Ahead(row=one, work=nothing) for one, _ in ends(WORKERS + 1)}
+    hall.ahead = {one.id: PrefetchedEnd(row=one, work=nothing) for one, _ in ends(WORKERS + 1)}
 
     def refuse(_thread: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
@@ -316,7 +322,7 @@ def test_what_the_daemon_says_of_a_target_of_which_more_is_due_than_is_shown_is_
 def test_i59_where_one_worker_fewer_ends_who_draws_out_ends_has_no_more_than_one() -> None:
     slow, others = made(state=S.REVOKING), replace(made(state=S.REVOKING), agent="others")
     due = [(replace(slow, id=f"crd_{number}"), Step.REVOKE) for number in range(8)]
-    hall = Hall(due=due, more=True, quick=True, slow={slow.agent: 60.0})
+    hall = TargetWorkers(due=due, more=True, quick=True, slow={slow.agent: 60.0})
     (one,) = hall.choose(1.0)
     hall.in_hand[one.id] = Job(giving=False, agent=one.agent, begun=1.0)
     hall.due.append((replace(others, id="crd_others"), Step.REVOKE))

@@ -20,18 +20,18 @@ from tests.world import ANN
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from taskbound.surfaces.broker.memory import Kept
+    from taskbound.surfaces.broker.memory import MemoryStorage
     from tests.peers.minter import Orders
 
 S = CredentialState
 
 
-def memory_of(world: Minting, kept: Kept) -> Memory:
-    return Memory(kept, world.means.store, world.means.clock)
+def memory_of(world: Minting, kept: MemoryStorage) -> Memory:
+    return Memory(kept, world.adapters.store, world.adapters.clock)
 
 
 def marked(world: Minting) -> str:
-    with world.means.store.read() as seen:
+    with world.adapters.store.read() as seen:
         return seen.targets.mark()
 
 
@@ -227,7 +227,7 @@ def test_i15_a_restored_store_is_not_believed_while_a_target_can_t_be_looked_thr
         broker.later(5)
         broker.round()
     assert "fewer records" in broker.desk.memory.trouble()
-    broker.world.means.store.write(lambda tx: tx.targets.drop_target(SPACE, "away"))
+    broker.world.adapters.store.write(lambda tx: tx.targets.drop_target(SPACE, "away"))
     for _ in range(2):
         broker.later(5)
         broker.round()

@@ -107,7 +107,7 @@ def test_i09_a_login_that_is_renewed_ends_later_in_the_database_too(broker: Havi
     assert done.renewal is not None
     assert (done.renewal.state, done.ends) == (RenewalState.DONE, done.renewal.ends)
     assert valid_until(database, broker, row) == end_in_target(done.ends)
-    broker.later(done.ends / seconds(1) - broker.world.means.clock.now() / seconds(1) - 50)
+    broker.later(done.ends / seconds(1) - broker.world.adapters.clock.now() / seconds(1) - 50)
     broker.settle(1)
     with database.login(broker.open(row)) as session:
         assert session.execute("SELECT count(*) FROM orders").fetchone() == (2,)
@@ -186,11 +186,11 @@ def test_i03_a_renewal_that_was_never_told_ends_at_the_old_end_and_never_later_t
     broker.daemon.deaf = True
     asked = broker.renew(row)
     assert asked.renewal is not None
-    with broker.world.means.store.read() as seen:
+    with broker.world.adapters.store.read() as seen:
         task = seen.tasks.task("default", row.task)
     assert task is not None
     assert valid_until(database, broker, row) <= task.deadline + seconds(60)
-    broker.later(row.ends / seconds(1) - broker.world.means.clock.now() / seconds(1) + 1)
+    broker.later(row.ends / seconds(1) - broker.world.adapters.clock.now() / seconds(1) + 1)
     broker.daemon.deaf = False
     broker.settle(4)
     over = broker.row(row.id)

@@ -70,7 +70,7 @@ def file_of(there: Leasing, seen_in: str = "orders-db", name: str = "bao") -> di
 
 
 def stored(broker: Brokering, name: str) -> StoredTarget:
-    with broker.world.means.store.read() as seen:
+    with broker.world.adapters.store.read() as seen:
         found = seen.targets.target(SPACE, name)
     assert found is not None
     return found
@@ -78,7 +78,7 @@ def stored(broker: Brokering, name: str) -> StoredTarget:
 
 def put(broker: Brokering, target: StoredTarget) -> None:
     after = replace(target, version=target.version + 1)
-    broker.world.means.store.write(lambda tx: tx.targets.put_target(after, expect=target.version))
+    broker.world.adapters.store.write(lambda tx: tx.targets.put_target(after, expect=target.version))
 
 
 def test_it_is_ready_once_its_canary_was_used_where_it_is_seen_and_is_gone(

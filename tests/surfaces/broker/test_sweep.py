@@ -47,7 +47,7 @@ class Endless:
 
 
 def stored(broker: Brokering) -> StoredTarget:
-    with broker.world.means.store.read() as seen:
+    with broker.world.adapters.store.read() as seen:
         (one,) = seen.targets.targets(SPACE)
     return one
 
@@ -84,7 +84,7 @@ def test_i15_f39_a_target_that_names_things_without_an_end_is_listened_to_for_so
 def test_i15_what_goes_on_naming_ours_is_ended_of_so_many_and_has_more(database: Orders) -> None:
     target = Endless()
     broker = begun(target, database)
-    with broker.world.means.store.read() as seen:
+    with broker.world.adapters.store.read() as seen:
         mark = seen.targets.mark()
     target.name = name_of(mark, "crd_" + "a" * 35)
     assert target.name.startswith(prefix_of(mark))
@@ -98,7 +98,7 @@ def test_what_is_found_once_the_store_is_believed_again_is_not_taken_for_somethi
 ) -> None:
     target = Endless()
     broker = begun(target, database)
-    with broker.world.means.store.read() as seen:
+    with broker.world.adapters.store.read() as seen:
         target.name = name_of(seen.targets.mark(), "crd_" + "a" * 35)
     assert broker.desk.memory.trouble() == ""
     assert not sweep_target(broker.desk, stored(broker), believed=False)

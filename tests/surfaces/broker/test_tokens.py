@@ -93,7 +93,7 @@ def had(broker: Brokering) -> Credential:
 
 def is_let_in(broker: Brokering, row: Credential) -> bool:
     """Whether the system takes what was handed out."""
-    with broker.world.means.store.read() as seen:
+    with broker.world.adapters.store.read() as seen:
         stored = seen.targets.target(row.namespace, row.target)
     assert stored is not None
     try:
@@ -187,7 +187,7 @@ def test_a_token_is_exchanged_for_the_task_s_own_person_and_agent_and_ended_with
         broker.settle()
         assert broker.world.row().state.value == "ready", broker.world.row().trouble
         row = had(broker)
-        with broker.world.means.store.read() as seen:
+        with broker.world.adapters.store.read() as seen:
             task = seen.tasks.task(row.namespace, row.task)
         assert task is not None
         (token,) = broker.open(row).secret.values()

@@ -17,7 +17,7 @@ from taskbound.core.credential import CredentialState, name_of
 from taskbound.core.target import PostgresAccess
 from taskbound.core.tool import ADMIN_SLOT, Binding
 from taskbound.ports.target import Gone, TargetUnavailableError
-from taskbound.surfaces.broker.steps import Grip, mint, revoke
+from taskbound.surfaces.broker.steps import LeaseClock, mint, revoke
 from taskbound.wire.target import TellFailed, TellMinted
 from tests.peers.minter import ADMIN
 from tests.sqlite import sqlite_store
@@ -37,7 +37,7 @@ S = CredentialState
 
 def ours(broker: Brokering, database: Orders) -> set[str]:
     """The logins of this broker's installation that the database has."""
-    with broker.world.means.store.read() as seen:
+    with broker.world.adapters.store.read() as seen:
         mark = seen.targets.mark()
     with database.owner() as owner:
         found = owner.execute("SELECT rolname FROM pg_roles WHERE starts_with(rolname, %s)", (f"tb_{mark}_",))
@@ -75,7 +75,7 @@ def test_f13_an_access_that_the_database_does_not_know_is_said_and_the_target_is
     broker.world.targets.remove(
         SPACE, kept.name, ANN, owns=True
     )  # nothing was sent, so nothing is waited for
-    with broker.world.means.store.read() as seen:
+    with broker.world.adapters.store.read() as seen:
         assert seen.targets.targets(SPACE) == ()
 
 
@@ -129,7 +129,7 @@ def test_f13_an_access_that_was_given_anew_is_the_one_that_is_used(
 def put_number(broker: Brokering) -> None:
     row = broker.world.row()
     other = replace(row, number=2, version=row.version + 1)
-    broker.world.means.store.write(lambda tx: tx.targets.put_target(other, expect=row.version))
+    broker.world.adapters.store.write(lambda tx: tx.targets.put_target(other, expect=row.version))
 
 
 def reseal(broker: Brokering, password: str = ADMIN.password, **other: Any) -> None:
@@ -144,7 +144,7 @@ def reseal(broker: Brokering, password: str = ADMIN.password, **other: Any) -> N
     text = PostgresAccess(user=ADMIN.user, password=password).text
     sealed = seal(text, Binding(**said | other), public=broker.key.public)
     changed = replace(row, sealed=sealed, version=row.version + 1)
-    broker.world.means.store.write(lambda tx: tx.targets.put_target(changed, expect=row.version))
+    broker.world.adapters.store.write(lambda tx: tx.targets.put_target(changed, expect=row.version))
 
 
 def test_i04_who_asked_gets_a_login_that_is_gone_with_its_sessions_when_it_ends(
@@ -223,9 +223,9 @@ def test_i12_what_ends_while_it_is_minted_is_handed_to_nobody(broker: Brokering,
     assert (broker.row(row.id).state, ours(broker, database)) == (S.REVOKED, set())
 
 
-def gripped(broker: Brokering, fence: int, lasts: float = 10) -> Grip:
+def gripped(broker: Brokering, fence: int, lasts: float = 10) -> LeaseClock:
     watch = broker.desk.watch
-    return Grip(watch=watch, asked=watch.now(), lasts=lasts, fence=fence)
+    return LeaseClock(watch=watch, asked=watch.now(), lasts=lasts, fence=fence)
 
 
 @pytest.mark.parametrize(
@@ -353,7 +353,7 @@ def test_i59_an_agent_that_draws_out_a_hundred_ends_is_in_no_others_way(database
     drawn = Drawn()
     broker = Brokering(sqlite_store(), plugs={"postgres": lambda _file, _access: drawn})
     broker.ready(database)
-    with broker.world.means.store.read() as seen:
+    with broker.world.adapters.store.read() as seen:
         mark = seen.targets.mark()
 
     def end(agent: str = "") -> Credential:
@@ -419,7 +419,7 @@ def test_a_look_finds_what_arrived_late_and_it_is_revoked_again(broker: Brokerin
     broker.settle(2)
     gone = broker.row(row.id)
     assert (gone.state, gone.late > 0) == (S.REVOKED, True)
-    with broker.world.means.store.read() as seen:
+    with broker.world.adapters.store.read() as seen:
         name = name_of(seen.targets.mark(), row.id)
     with database.owner() as owner:
         owner.execute(f'CREATE ROLE "{name}" LOGIN; GRANT "{name}" TO minter WITH ADMIN OPTION'.encode())

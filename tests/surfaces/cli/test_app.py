@@ -16,7 +16,7 @@ from taskbound.ports.store import StoreBehindError
 from taskbound.sdk.client import RefusedByDaemonError
 from taskbound.surfaces.cli.app import run
 from taskbound.surfaces.cli.errors import status_of
-from taskbound.surfaces.cli.plugs import Place
+from taskbound.surfaces.cli.plugs import CommandPlace
 from taskbound.wire.connection import Fault
 from taskbound.wiring.cli import make_plugs, own_command
 
@@ -346,7 +346,7 @@ def test_daemons_fault_ends_a_command_with_the_exit_status_of_its_family(family:
 def test_a_surprise_is_told_without_a_stack_unless_asked(
     level: str, *, whole: bool, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    def surprise(_told: str) -> Place:
+    def surprise(_told: str) -> CommandPlace:
         raise RuntimeError("\x1b[2J")
 
     plugs = replace(make_plugs({"TASKBOUND_LOG_LEVEL": level}), place=surprise)

@@ -25,7 +25,7 @@ from taskbound.surfaces.cli.demo.agent import Agent
 from taskbound.surfaces.cli.demo.parts import PartMissingError, find_payments
 from taskbound.surfaces.cli.demo.scene import DemoReport, Page, Scene, Step, StepReport, play
 from taskbound.surfaces.cli.demo.thief import blame, forge, place_of
-from taskbound.surfaces.cli.plugs import Loot
+from taskbound.surfaces.cli.plugs import StolenCopy
 from tests.core.audit.logs import KEY, ORIGIN, Log, key_of, sample_log
 from tests.house.tree import ROOT
 
@@ -125,8 +125,8 @@ def test_a_silent_page_prints_nothing() -> None:
     assert printed.getvalue() == ""
 
 
-def loot_of(log: Log) -> Loot:
-    return Loot(origin=ORIGIN, records=tuple(log.records), public=KEY.public, sign=KEY.sign)
+def loot_of(log: Log) -> StolenCopy:
+    return StolenCopy(origin=ORIGIN, records=tuple(log.records), public=KEY.public, sign=KEY.sign)
 
 
 def verified(lines: tuple[bytes, ...], note: bytes | None = None) -> Verified:

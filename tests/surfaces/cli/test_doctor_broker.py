@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from taskbound.surfaces.cli.doctor.broker import (
-    Seen,
+    BrokerView,
     is_hidden,
     see_broker,
     tell_broker,
@@ -61,10 +61,12 @@ def told(found: Any) -> dict[str, tuple[str, str]]:
 
 
 @pytest.mark.parametrize(
-    "seen", [Seen(uid=OWN, hidden=True), Seen(uid=OWN, hidden=False), Seen(uid=OWN)], ids=repr
+    "seen",
+    [BrokerView(uid=OWN, hidden=True), BrokerView(uid=OWN, hidden=False), BrokerView(uid=OWN)],
+    ids=repr,
 )
 def test_one_account_is_said_to_be_no_boundary_also_where_no_tracer_reads_the_broker(
-    seen: Seen, tmp_path: Path
+    seen: BrokerView, tmp_path: Path
 ) -> None:
     hidden, found = seen.hidden, told(tell_broker(seen, tmp_path / "broker", OWN))
     level, text = found["broker-account"]
@@ -76,7 +78,7 @@ def test_one_account_is_said_to_be_no_boundary_also_where_no_tracer_reads_the_br
 
 
 def test_an_account_of_its_own_is_a_boundary_and_its_key_is_not_looked_for_here(tmp_path: Path) -> None:
-    found = told(tell_broker(Seen(uid=77_777, hidden=True), tmp_path, OWN))
+    found = told(tell_broker(BrokerView(uid=77_777, hidden=True), tmp_path, OWN))
     assert found.keys() == {"broker-account"}
     assert found["broker-account"][0] == "ok"
     assert "account 77777" in found["broker-account"][1]
@@ -87,7 +89,7 @@ def test_a_directory_of_the_brokers_key_that_others_can_enter_is_bad(
     mode: int, level: str, tmp_path: Path
 ) -> None:
     tmp_path.chmod(mode)
-    found = told(tell_broker(Seen(uid=OWN), tmp_path, OWN))
+    found = told(tell_broker(BrokerView(uid=OWN), tmp_path, OWN))
     assert (found["broker-key"][0], f"{mode:04o}" in found["broker-key"][1]) == (level, True)
 
 

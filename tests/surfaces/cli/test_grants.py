@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from taskbound.core.scope import Covered, Missed, cover
+from taskbound.core.scope import Covered, NotCovered, cover
 from taskbound.core.tool import Effect, parse_definitions
 from taskbound.surfaces.cli.init.scope import Offer, build_scope, offers_of, outermost, parse_root
 from taskbound.surfaces.cli.reading import BadInputError
@@ -65,9 +65,9 @@ def test_a_ticked_tool_is_covered_below_each_root_and_nowhere_else() -> None:
     for inside in ("/srv/a/x", "/srv/b"):
         assert isinstance(cover(scope, "fs__read", {"path": inside, "n": 3}, None), Covered)
     for outside in ("/srv", "/srv/ab", "/srv/a/../c", "relative"):
-        assert isinstance(cover(scope, "fs__read", {"path": outside}, None), Missed)
-    assert isinstance(cover(scope, "fs__read", {}, None), Missed), "a required path must be there"
-    assert isinstance(cover(scope, "fs__write", {"path": "/srv/a"}, None), Missed)
+        assert isinstance(cover(scope, "fs__read", {"path": outside}, None), NotCovered)
+    assert isinstance(cover(scope, "fs__read", {}, None), NotCovered), "a required path must be there"
+    assert isinstance(cover(scope, "fs__write", {"path": "/srv/a"}, None), NotCovered)
 
 
 def test_a_tool_with_one_path_has_one_grant_and_a_refusal_names_every_root() -> None:
@@ -75,7 +75,7 @@ def test_a_tool_with_one_path_has_one_grant_and_a_refusal_names_every_root() -> 
     scope = build_scope(some, ["/srv/b", "/srv/a", "/srv/a/x"])
     assert len(scope.grants) == 1
     missed = cover(scope, "fs__read", {"path": "/etc"}, None)
-    assert isinstance(missed, Missed)
+    assert isinstance(missed, NotCovered)
     (sentence,) = missed.sentences
     assert all(f'below `"{root}"`' in sentence for root in ("/srv/a", "/srv/b"))
     assert "/srv/a/x" not in sentence, "it lies below another one"
@@ -89,14 +89,16 @@ def test_roots_below_another_root_are_left_out() -> None:
 def test_a_path_that_need_not_be_there_may_be_left_out() -> None:
     scope = build_scope(offers(tool("list", {"path": {"type": "string"}})), ["/srv/a"])
     assert isinstance(cover(scope, "fs__list", {}, None), Covered)
-    assert isinstance(cover(scope, "fs__list", {"path": "/etc"}, None), Missed)
+    assert isinstance(cover(scope, "fs__list", {"path": "/etc"}, None), NotCovered)
 
 
 def test_two_paths_of_one_call_must_lie_below_the_same_root() -> None:
     both: dict[str, object] = {"source_path": {"type": "string"}, "target_path": {"type": "string"}}
     scope = build_scope(offers(tool("move", both, required=["source_path", "target_path"])), ["/a", "/b"])
     assert isinstance(cover(scope, "fs__move", {"source_path": "/a/x", "target_path": "/a/y"}, None), Covered)
-    assert isinstance(cover(scope, "fs__move", {"source_path": "/a/x", "target_path": "/b/y"}, None), Missed)
+    assert isinstance(
+        cover(scope, "fs__move", {"source_path": "/a/x", "target_path": "/b/y"}, None), NotCovered
+    )
 
 
 def test_what_init_writes_can_be_a_ceiling() -> None:
@@ -157,15 +159,15 @@ def test_call_is_covered_inside_of_the_roots_and_refused_outside_at_every_place(
 ) -> None:
     scope = build_scope(offers(tool("do", HOSTILE)), roots)
     assert isinstance(cover(scope, "fs__do", inside, None), Covered)
-    assert isinstance(cover(scope, "fs__do", outside, None), Missed)
+    assert isinstance(cover(scope, "fs__do", outside, None), NotCovered)
 
 
 def test_required_place_inside_of_an_object_must_be_there() -> None:
     item = {"type": "object", "properties": {"path": TEXT}, "required": ["path"]}
     some = offers(tool("do", {"edits": {"type": "array", "items": item}}, required=["edits"]))
     scope = build_scope(some, ["/srv/a"])
-    assert isinstance(cover(scope, "fs__do", {"edits": [{}]}, None), Missed)
-    assert isinstance(cover(scope, "fs__do", {}, None), Missed)
+    assert isinstance(cover(scope, "fs__do", {"edits": [{}]}, None), NotCovered)
+    assert isinstance(cover(scope, "fs__do", {}, None), NotCovered)
 
 
 def test_tool_with_a_possible_path_is_ticked_only_where_paths_are_free() -> None:

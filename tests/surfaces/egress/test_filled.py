@@ -8,7 +8,7 @@ from msgspec import structs
 
 from taskbound.core.tool import parse_slot
 from taskbound.ports.target import Minted as Made
-from taskbound.surfaces.egress.asked import Filled
+from taskbound.surfaces.egress.asked import FilledSlots
 from taskbound.surfaces.egress.errors import NotGivenError, SecretChangedError
 from taskbound.wire.egress import Permit, StartServer
 from taskbound.wire.tool import identity_of
@@ -34,7 +34,7 @@ class Filling:
         ask = StartServer(
             namespace="default", server="orders", identity=self.identity.digest, era="2025-11-25"
         )
-        self.filled = Filled(
+        self.filled = FilledSlots(
             there,  # type: ignore[arg-type]  # its part of a desk
             HERE,
             ask,

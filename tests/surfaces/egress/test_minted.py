@@ -14,7 +14,7 @@ from taskbound.core.errors import TaskboundError
 from taskbound.core.tool import parse_slot
 from taskbound.ports.target import Minted as Made
 from taskbound.sdk.client import DaemonLostError
-from taskbound.surfaces.egress.asking import Asking
+from taskbound.surfaces.egress.asking import PendingRequests
 from taskbound.surfaces.egress.errors import SecretChangedError
 from taskbound.surfaces.egress.minted import Minted
 from taskbound.wire.action import Narrowed, Refused
@@ -64,7 +64,7 @@ class Egress:
         self.loop, self.spec, self.daemon = loop, spec, Minting()
         self.daemon.pin(spec, {})
         self.authority = self.daemon
-        self.asking = Asking(AskerKey.generate)
+        self.asking = PendingRequests(AskerKey.generate)
         self.kept: Callable[[object, frozenset[str]], None] = lambda _, __: None
         self.busy = False
         self.server = Server()

@@ -12,7 +12,7 @@ from msgspec import structs
 from taskbound.adapters.upstream.egress import EgressStarter
 from taskbound.adapters.upstream.mcp.http.probe import pin_url
 from taskbound.adapters.upstream.mcp.http.server import HttpStarter
-from taskbound.adapters.upstream.mcp.server import Patience
+from taskbound.adapters.upstream.mcp.server import StepTimeouts
 from taskbound.core.tool.slot import SECRET_SLOT
 from taskbound.ports.upstream import NoAnswer
 from taskbound.wire.tool import OAuthSpec, identity_of
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from taskbound.wire.tool import ServerSpec
 
 pytestmark = pytest.mark.anyio
-SLOW = Patience(start=100.0, discover=100.0, listing=100.0, stop=1.0)
+SLOW = StepTimeouts(start=100.0, discover=100.0, listing=100.0, stop=1.0)
 NEXT = 2.1
 """Seconds after which the egress asks again, or waits no more."""
 

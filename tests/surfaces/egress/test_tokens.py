@@ -12,7 +12,14 @@ from taskbound.adapters.upstream.mcp.http.oauth import TokenEndpoint
 from taskbound.core.errors import TaskboundError, UnavailableError
 from taskbound.surfaces.egress.errors import SecretChangedError, TokenNotTakenError
 from taskbound.surfaces.egress.minted import Owned
-from taskbound.surfaces.egress.tokens import MOST_ASKED, Endings, Known, Refusals, ServerTokens, TokenDesk
+from taskbound.surfaces.egress.tokens import (
+    MOST_ASKED,
+    Endings,
+    LiveTokens,
+    ServerTokens,
+    TokenBackoff,
+    TokenRegistry,
+)
 from taskbound.wire.egress import Holder, Permit, SealedServer, StartServer
 from taskbound.wire.tool import ServerSpec
 from tests.peers.issuing import SECRET, Issuing
@@ -57,11 +64,11 @@ class Tokens:
         self.tried = 0
         """How often it was told that one has ended, recorded or not."""
         self.names: list[str] = []
-        self.known = Known()
-        self.desk = TokenDesk(
+        self.known = LiveTokens()
+        self.desk = TokenRegistry(
             issuer=issuer,
             kept=self.kept.append,
-            refusals=Refusals(),
+            refusals=TokenBackoff(),
             known=self.known,
             endings=Endings(),
         )

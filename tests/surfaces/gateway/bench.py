@@ -22,10 +22,10 @@ from taskbound.adapters.upstream.mcp.http.probe import pin_url
 from taskbound.adapters.upstream.mcp.http.probe import probe as probe_url
 from taskbound.adapters.upstream.mcp.http.server import HttpStarter
 from taskbound.adapters.upstream.mcp.probe import pin_server, probe
-from taskbound.adapters.upstream.mcp.server import Patience, StdioStarter
+from taskbound.adapters.upstream.mcp.server import StdioStarter, StepTimeouts
 from taskbound.sdk.client import AsyncClient
 from taskbound.surfaces.gateway.link import Timings
-from taskbound.surfaces.gateway.server import Gateway, Plugs
+from taskbound.surfaces.gateway.server import Gateway, GatewayDependencies
 from taskbound.wire.connection import Open
 from taskbound.wire.mcp.message import DECISION_KEY, MODERN
 from tests.peers.commands import faulty
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
     from taskbound.adapters.upstream.mcp.probe import Probe
     from taskbound.ports.upstream import StartUpstream
-    from taskbound.surfaces.gateway.binding import Running
+    from taskbound.surfaces.gateway.binding import ServerHandle
     from taskbound.wire.connection import Opened
     from taskbound.wire.envelope import Push
     from taskbound.wire.tool import ServerSpec
@@ -71,7 +71,7 @@ async def probed(
 
     A command that is one URL is a server that is reached there.
     """
-    patience = Patience(discover=5.0, stop=0.5)
+    patience = StepTimeouts(discover=5.0, stop=0.5)
     if command[0].startswith("http"):
         spec = pin_url(name, command[0], headers={})
         found = await probe_url(spec, patience=patience)
@@ -89,14 +89,14 @@ class Bench:
         daemon: ScriptedDaemon,
         *,
         timings: Timings = QUICK,
-        patience: Patience | None = None,
+        patience: StepTimeouts | None = None,
         start: StartUpstream | None = None,
     ) -> None:
         self.daemon = daemon
         self.lines: list[bytes] = []
         self.now = 1_000_000
-        self.starter = StdioStarter(patience=patience or Patience(start=10.0, stop=0.3))
-        plugs = Plugs(
+        self.starter = StdioStarter(patience=patience or StepTimeouts(start=10.0, stop=0.3))
+        plugs = GatewayDependencies(
             connect=self._connect, start=start or self.starter, now=lambda: self.now, timings=timings
         )
         self.gateway = Gateway(plugs)
@@ -181,7 +181,7 @@ class Bench:
             while not wanted():
                 await others()
 
-    def running(self, name: str) -> Running:
+    def running(self, name: str) -> ServerHandle:
         """The gateway's own record of a server."""
         return next(one for one in self.gateway._servers._all if one.spec.name == name)  # noqa: SLF001 -- to see it end
 
@@ -267,7 +267,7 @@ async def bench(  # noqa: PLR0913 -- what a test may want to be otherwise
     name: str = "echo",
     era: str = "",
     timings: Timings = QUICK,
-    patience: Patience | None = None,
+    patience: StepTimeouts | None = None,
     handshake: bool = True,
 ) -> AsyncIterator[Bench]:
     """A gateway whose daemon offers one server and permits all of it; a legacy client has opened it."""
@@ -287,7 +287,7 @@ async def bench(  # noqa: PLR0913 -- what a test may want to be otherwise
 def _reaching(command: Sequence[str]) -> StartUpstream | None:
     """What reaches a server by its URL, when that is what the command is."""
     reached = command and command[0].startswith("http")
-    return HttpStarter(patience=Patience(start=10.0, stop=0.5)) if reached else None
+    return HttpStarter(patience=StepTimeouts(start=10.0, stop=0.5)) if reached else None
 
 
 @contextlib.asynccontextmanager

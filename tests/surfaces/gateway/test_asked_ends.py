@@ -11,7 +11,7 @@ import pytest
 
 from taskbound.ports.upstream import NoAnswer
 from taskbound.surfaces.gateway.asked import questions
-from taskbound.surfaces.gateway.asked.parked import Parked, Together
+from taskbound.surfaces.gateway.asked.parked import ParkedCalls, QuestionBatch
 from taskbound.surfaces.gateway.asked.questions import MAX_ROUNDS
 from taskbound.surfaces.gateway.call import Call
 from taskbound.wire.action import Decide, Reason, Refused
@@ -268,14 +268,14 @@ async def test_results_that_wait_for_their_clients_are_bounded(
 async def test_a_question_that_is_taken_back_before_it_is_shown_is_shown_to_nobody() -> None:
     shown: list[bytes] = []
     client: Any = SimpleNamespace(answer=lambda line, _: shown.append(line))
-    parked = Parked(client, lambda _: None, lambda _, __: None)
+    parked = ParkedCalls(client, lambda _: None, lambda _, __: None)
     parent, question = _call(1), _call(None)
     got: list[UpstreamAnswer] = []
-    way = Together(parked, parent, ["k"]).way("k", question)
+    way = QuestionBatch(parked, parent, ["k"]).way("k", question)
     way.cancel(way.call("roots/list", b"{}", got.append), "the task has ended")
     await asyncio.sleep(0)
     assert got == [NoAnswer("taken-back", "the task has ended")]
-    over = Together(parked, _call(None), ["k"]).way("k", question)
+    over = QuestionBatch(parked, _call(None), ["k"]).way("k", question)
     over.call("roots/list", b"{}", got.append)
     await asyncio.sleep(0)
     assert got[1:] == [NoAnswer("taken-back", "the call is over")]

@@ -11,9 +11,9 @@ import pytest
 
 from taskbound.ports.upstream import NoAnswer, UpstreamAnswer
 from taskbound.sdk.arrival import Arrival
-from taskbound.surfaces.gateway.binding import Ears, Running
-from taskbound.surfaces.gateway.call import Call, Cause
-from taskbound.surfaces.gateway.framing import Talk
+from taskbound.surfaces.gateway.binding import ServerHandle, ServerListener
+from taskbound.surfaces.gateway.call import Call, InterruptReason
+from taskbound.surfaces.gateway.framing import ClientSession
 from taskbound.surfaces.gateway.logs import MAX_A_SECOND, MAX_LOG, MAX_TOLD, Logs
 from taskbound.wire.connection import StopPush, TaskPush
 from taskbound.wire.mcp.message import LEVELS
@@ -38,7 +38,7 @@ LEVEL = "io.modelcontextprotocol/logLevel"
 class Open:
     """A call that is open at its server, and what its client is told."""
 
-    def __init__(self, level: str = "debug", talk: Talk | None = None) -> None:
+    def __init__(self, level: str = "debug", talk: ClientSession | None = None) -> None:
         self.lines: list[tuple[bytes, Id | None]] = []
         self.connected = True
         self.waiting: Arrival[UpstreamAnswer] = Arrival()
@@ -67,7 +67,7 @@ class Open:
     def tell(self, line: bytes, to: Id | None) -> None:
         self.lines.append((line, to))
 
-    def talks(self) -> tuple[Talk, ...]:
+    def talks(self) -> tuple[ClientSession, ...]:
         return ()
 
     def hear(self, data: Any = "x", level: str = "info", **more: Any) -> None:
@@ -122,7 +122,7 @@ async def test_what_is_no_log_is_dropped_whole_and_what_follows_is_told(params: 
 @pytest.mark.parametrize("floor", ["", *LEVELS])
 async def test_each_client_hears_from_its_own_level_on_and_who_named_none_hears_nothing(floor: str) -> None:
     due = list(LEVELS[LEVELS.index(floor) :]) if floor else []
-    talk = Talk()
+    talk = ClientSession()
     for told in (Open(floor), Open("debug", talk=talk)):
         talk.level = floor  # a legacy client may say so while its call is open
         for level in LEVELS:
@@ -130,8 +130,8 @@ async def test_each_client_hears_from_its_own_level_on_and_who_named_none_hears_
         assert [one["level"] for one in told.params] == due
 
 
-@pytest.mark.parametrize("cause", list(Cause))
-async def test_nothing_is_told_of_a_call_that_anything_interrupts(cause: Cause) -> None:
+@pytest.mark.parametrize("cause", list(InterruptReason))
+async def test_nothing_is_told_of_a_call_that_anything_interrupts(cause: InterruptReason) -> None:
     told = Open()
     told.hear()
     told.call.cause = cause
@@ -173,10 +173,12 @@ async def test_a_flood_is_told_twenty_times_a_second_and_a_thousand_times_in_all
 async def test_outside_of_calls_a_call_that_was_interrupted_asks_for_nothing_more() -> None:
     told = Open("info")
     spec = ServerSpec(name="wiki", command="/bin/x", resolved="/bin/x", sha256="0" * 64)
-    server = Running(spec, identity_of(spec, namespace="default"), Ears(logged=told.made.outside))
+    server = ServerHandle(
+        spec, identity_of(spec, namespace="default"), ServerListener(logged=told.made.outside)
+    )
     told.call.running = server
     server.logged({"level": "info", "data": "a"})
-    told.call.cause = Cause.CANCELLED
+    told.call.cause = InterruptReason.CANCELLED
     server.logged({"level": "info", "data": "b"})
     assert [(one["data"], to) for one, (_, to) in zip(told.params, told.lines, strict=True)] == [("a", None)]
 

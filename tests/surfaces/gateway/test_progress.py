@@ -11,7 +11,7 @@ import pytest
 
 from taskbound.ports.upstream import NoAnswer, UpstreamAnswer
 from taskbound.sdk.arrival import Arrival
-from taskbound.surfaces.gateway.call import Call, Cause
+from taskbound.surfaces.gateway.call import Call, InterruptReason
 from taskbound.surfaces.gateway.logs import MAX_A_SECOND, MAX_MESSAGE, MAX_TOLD, progress_of
 from taskbound.wire.action import Outcome
 from taskbound.wire.connection import StopPush, TaskPush
@@ -126,8 +126,8 @@ async def test_progress_goes_on_from_where_the_wait_for_people_was_told() -> Non
     assert [(one["progress"], one.get("total")) for one in told.params] == [(3, 4), (3.5, None)]
 
 
-@pytest.mark.parametrize("cause", list(Cause))
-async def test_nothing_is_told_of_a_call_that_anything_interrupts(cause: Cause) -> None:
+@pytest.mark.parametrize("cause", list(InterruptReason))
+async def test_nothing_is_told_of_a_call_that_anything_interrupts(cause: InterruptReason) -> None:
     told = Told()
     told.hear(progress=1)
     told.call.cause = cause

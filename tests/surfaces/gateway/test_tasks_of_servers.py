@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from taskbound.adapters.upstream.mcp.server import Patience
+from taskbound.adapters.upstream.mcp.server import StepTimeouts
 from taskbound.adapters.upstream.mcp.task import Bounds
 from taskbound.core.tool import parse_definition
 from taskbound.surfaces.gateway.asked.questions import MAX_ROUNDS
@@ -73,7 +73,7 @@ async def between(
 ) -> AsyncIterator[Tasked]:
     log = tmp_path / "log"
     timings = Timings(grace=1.0, ping=0.2, cancel=10.0, hold=0.0, leave=5.0, question=question)
-    patience = Patience(start=10.0, stop=0.3, task=BOUNDS)
+    patience = StepTimeouts(start=10.0, stop=0.3, task=BOUNDS)
     async with bench(
         tmp_path, tasking(log=log), name="t", era=server, timings=timings, patience=patience, handshake=False
     ) as b:

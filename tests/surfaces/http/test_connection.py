@@ -7,7 +7,7 @@ import h11
 
 from taskbound.surfaces.http.connection import Bounds, HttpConnection
 from taskbound.surfaces.http.head import Reply
-from taskbound.surfaces.http.rate import Room
+from taskbound.surfaces.http.rate import ConnectionLimits
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,7 +38,7 @@ class Streaming(Reply):
         return most
 
 
-class Stream(Room["Bounds", "HttpConnection[Empty, Streaming]"]):
+class Stream(ConnectionLimits["Bounds", "HttpConnection[Empty, Streaming]"]):
     """Answers every request with such a stream."""
 
     def __init__(self) -> None:

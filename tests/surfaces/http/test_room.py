@@ -5,7 +5,7 @@ from ipaddress import ip_network
 import pytest
 
 from taskbound.surfaces.http.connection import Bounds
-from taskbound.surfaces.http.rate import Proxies, Room
+from taskbound.surfaces.http.rate import ConnectionLimits, Proxies
 
 SMALL = Bounds(connections=12, reserve=4, each=3)
 PROXY = "10.9.9.9"
@@ -24,11 +24,11 @@ class Line:
         self.aborted = True
 
 
-def room_of(bounds: Bounds = SMALL) -> Room[Bounds, Line]:  # type: ignore[type-var]  # as far as it looks
-    return Room(bounds, Proxies([ip_network(PROXY)]))
+def room_of(bounds: Bounds = SMALL) -> ConnectionLimits[Bounds, Line]:  # type: ignore[type-var]  # as far as it looks
+    return ConnectionLimits(bounds, Proxies([ip_network(PROXY)]))
 
 
-def filled(room: Room[Bounds, Line], address: str, count: int, **how: bool) -> list[Line]:  # type: ignore[type-var]  # the same
+def filled(room: ConnectionLimits[Bounds, Line], address: str, count: int, **how: bool) -> list[Line]:  # type: ignore[type-var]  # the same
     """So many that were let in, in order."""
     lines = [Line(address, **how) for _ in range(count)]
     assert all(room.enter(one) for one in lines)

@@ -33,12 +33,12 @@ class Acting:
         signer = folder / "signer"
         signer.mkdir(mode=0o700)
         files = AgentKeyFiles(signer, now=lambda: self.world.clock.at / 1_000_000)
-        self.keys = AgentKeys(self.world.means, files, audience=ISSUER)
+        self.keys = AgentKeys(self.world.adapters, files, audience=ISSUER)
         self.keys.renew("default", "coder", actor=ANN, owns=True)
         daemon = one.place.daemon
         daemon.token.issuing = one.tokens.tokens
         daemon.exchanges = exchanges(daemon)
-        daemon.network.grants = ClientGrants(self.world.means, one.tokens.tokens)
+        daemon.network.grants = ClientGrants(self.world.adapters, one.tokens.tokens)
 
     def proven(self, agent: str = "coder", **more: str) -> dict[str, str]:
         """The parameters that prove an agent, once."""

@@ -66,9 +66,9 @@ class Clerk:
         self.one = one
         self.browser = Browser(one)
         self.task: Task = the_task(one)
-        means = one.world.means
+        adapters = one.world.adapters
         add_client(
-            means, "default", "desk", shown="The <b>desk</b>", redirects=(CALLBACK,), actor=ANN, owns=True
+            adapters, "default", "desk", shown="The <b>desk</b>", redirects=(CALLBACK,), actor=ANN, owns=True
         )
 
     def query(self, **changes: str) -> str:

@@ -69,10 +69,10 @@ class Edge(Acting):
         self.folder = folder
         self.secrets: set[str] = set()
         self.corp, self.elsewhere = Domain("corp.example"), Domain("other.example")
-        means = self.world.means
+        adapters = self.world.adapters
         trust = parse_trust("default", "corp.example", source="file", place="/corp.json")
-        add_trust(means, trust, bootstrap=b"", actor=ANN, owns=True)
-        take_bundle(means, trust, parse_bundle(self.corp.bundle()))
+        add_trust(adapters, trust, bootstrap=b"", actor=ANN, owns=True)
+        take_bundle(adapters, trust, parse_bundle(self.corp.bundle()))
         self.behaviour = ""
         self.issuing = self.run(_entered(Issuing(takes=self._takes)))
         for name, issuer in (("idp", self.issuing.issuer), ("inside", INSIDE)):
@@ -82,7 +82,7 @@ class Edge(Acting):
             self._know(known)
         self.select("coder")
         self.prove_anew()
-        self.strange = AgentKeys(means, self.keys._custody, audience="https://other.example")  # noqa: SLF001 - the same keys
+        self.strange = AgentKeys(adapters, self.keys._custody, audience="https://other.example")  # noqa: SLF001 - the same keys
         self._settle_acme()
 
     def _know(self, issuer: IdentityIssuer) -> None:
@@ -98,7 +98,7 @@ class Edge(Acting):
     def _settle_acme(self) -> None:
         """Another namespace, with a person and an agent of the same names."""
         world = self.world
-        register_person(world.means, "acme", "ann", uid=1000, actor=ANN)
+        register_person(world.adapters, "acme", "ann", uid=1000, actor=ANN)
         world.agents.register(
             "acme",
             "coder",
@@ -122,17 +122,17 @@ class Edge(Acting):
             selector = parse_selector(
                 "default", agent, kind=kind.value, issuer=issuer, subjects=(subject,), claims=()
             )
-            add_selector(self.world.means, selector, actor=ANN, owns=True)
+            add_selector(self.world.adapters, selector, actor=ANN, owns=True)
 
     def prove_anew(self) -> None:
         """Believe no key that was fetched before, and remember no issuer that failed."""
-        means = self.world.means
+        adapters = self.world.adapters
         keys = IssuerKeys(HttpDocuments(patience=0.5, look=_private))
         self.one.place.daemon.proofs = Proofs(
-            means,
+            adapters,
             {
-                WorkloadKind.KEY: AssertionVerifier(means, audience=ISSUER),
-                WorkloadKind.JWT_SVID: JwtSvidVerifier(means, audience=ISSUER),
+                WorkloadKind.KEY: AssertionVerifier(adapters, audience=ISSUER),
+                WorkloadKind.JWT_SVID: JwtSvidVerifier(adapters, audience=ISSUER),
                 WorkloadKind.OIDC: OidcVerifier(self.world.store, keys, JoserfcCheck()),
             },
         )

@@ -72,7 +72,7 @@ class Holding:
 @asynccontextmanager
 async def _issuing(folder: Path, policy: str) -> AsyncIterator[tuple[Station, TokenWorld]]:
     async with station(folder, issuer=ISSUER, policy=policy) as place:
-        with closing(TokenWorld(place.world.means.store, folder, world=place.world)) as tokens:
+        with closing(TokenWorld(place.world.adapters.store, folder, world=place.world)) as tokens:
             tokens.keys.tend()
             place.daemon.feed.look()  # what stands before the test is no news
             yield place, tokens

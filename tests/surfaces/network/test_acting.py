@@ -9,7 +9,7 @@ import pytest
 
 from taskbound.adapters.policy.cedar import base_bundle
 from taskbound.core.approval import AnswerKind
-from taskbound.core.decision.hold import is_afar
+from taskbound.core.decision.hold import is_network_holder
 from taskbound.core.identity import PeerProof
 from taskbound.core.identity.proof import Binding, BindingKind
 from taskbound.core.policy.operation import Allowed
@@ -38,7 +38,7 @@ def test_what_is_permitted_is_what_was_decided_and_its_outcome_is_told_once(agen
     assert (kept.arguments, kept.digest) == (b'{"amount":10,"to":"bob"}', told["digest"])
     assert (kept.task, kept.agent, kept.until) == (agent.task.id, "coder", told["until"])
     assert told["until"] < told["due"]
-    assert is_afar(kept.connection)
+    assert is_network_holder(kept.connection)
     (decided,) = agent.records("action-decided")
     assert decided["proof"] == f"token:{claims_in(agent.token)['jti']} (dpop)"
     assert agent.follow(action).json["state"] == "permitted"

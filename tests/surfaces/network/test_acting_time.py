@@ -93,7 +93,9 @@ def test_g7_a_token_that_is_revoked_while_its_request_waits_permits_and_tells_no
     world = agent.one.world
 
     def revoke() -> None:
-        revoke_token(world.means, "default", str(claims_in(agent.token)["jti"]), ANN, owns=True, why="stolen")
+        revoke_token(
+            world.adapters, "default", str(claims_in(agent.token)["jti"]), ANN, owns=True, why="stolen"
+        )
 
     action = agent.ask().json["action"]
     between(agent, revoke)

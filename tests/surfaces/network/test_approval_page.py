@@ -147,8 +147,10 @@ def test_what_is_posted_from_elsewhere_or_by_another_person_lifts_nothing(tmp_pa
             assert browser.post(raw, signature, **{"Sec-Fetch-Site": site}).status == 403
         framed = browser.get(**{"Sec-Fetch-Dest": "iframe", "Sec-Fetch-Mode": "navigate"})
         assert framed.status >= 400
-        register_person(one.world.means, "default", "bob", uid=os.geteuid() + 1001, actor=ANN)
-        link_account(one.world.means, "default", "bob", issuer="corp", subject="s-bob", actor=ANN, owns=True)
+        register_person(one.world.adapters, "default", "bob", uid=os.geteuid() + 1001, actor=ANN)
+        link_account(
+            one.world.adapters, "default", "bob", issuer="corp", subject="s-bob", actor=ANN, owns=True
+        )
         bob = Browser(one, asked, "bob", "b")
         bob.sign_in()
         lent = bob.post(raw, signature)  # ann's answer, and bob's sign-in

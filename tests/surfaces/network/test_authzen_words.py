@@ -15,8 +15,8 @@ from taskbound.core.action import canonical, parse_object
 from taskbound.core.errors import MalformedError, error_classes
 from taskbound.core.tool import parse_tool_name
 from taskbound.surfaces.api.server.reply import family_of
-from taskbound.surfaces.network.authzen.request import Asked, read_evaluation, read_evaluations
-from taskbound.surfaces.network.authzen.response import Told, require_request_id, told, told_back
+from taskbound.surfaces.network.authzen.request import EvaluationRequest, read_evaluation, read_evaluations
+from taskbound.surfaces.network.authzen.response import EvaluationAnswer, require_request_id, told, told_back
 from taskbound.wire.action import MOST_EVALUATIONS, ActionPermitted, NotPermitted
 
 ORIGIN = "https://as.example"
@@ -56,8 +56,8 @@ _many = st.fixed_dictionaries(
 )
 
 
-def read(body: bytes) -> list[Asked]:
-    found: list[Asked] = []
+def read(body: bytes) -> list[EvaluationRequest]:
+    found: list[EvaluationRequest] = []
     for reader in (read_evaluation, read_evaluations):
         with suppress(MalformedError):
             found.append(reader(body))
@@ -113,7 +113,7 @@ def refusal(code: str, **more: Any) -> NotPermitted:
     return NotPermitted(code=code, family=family_of(code), message="m", advice="a", **more)
 
 
-def truths(answer: Told) -> list[Any]:
+def truths(answer: EvaluationAnswer) -> list[Any]:
     """Every `decision` that stands anywhere in an answer."""
     found: list[Any] = []
 

@@ -137,7 +137,7 @@ class Tried:
         match case.world:
             case "revoked":
                 jti = parts(text)[1]["jti"]
-                revoke_token(world.means, "default", jti, ANN, owns=True, why="lost")
+                revoke_token(world.adapters, "default", jti, ANN, owns=True, why="lost")
             case "key-revoked":
                 keys = self.edge.one.tokens.keys
                 keys.revoke(self.edge.one.tokens.kid(TokenKeyState.CURRENT), ANN, why="stolen")

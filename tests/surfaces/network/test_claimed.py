@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from taskbound.surfaces.network.oauth import Claimed
+from taskbound.surfaces.network.oauth import TokenRecognizer
 from taskbound.surfaces.network.problem import Link
 from taskbound.wire.authorization import Published
 from tests.surfaces.network.test_rate import Hand
@@ -50,7 +50,7 @@ async def test_new_key_is_asked_for_once_a_second_at_most() -> None:
     async def reach(_: Any) -> Any:
         return daemon
 
-    claimed = Claimed(Link(reach), ISSUER, clock)
+    claimed = TokenRecognizer(Link(reach), ISSUER, clock)
     first, second, stranger = es256("k1", seed=7), es256("k2", seed=8), es256("k3", seed=9)
     daemon.keys = [first]
     assert await claimed.can_be_ours(shown(first))

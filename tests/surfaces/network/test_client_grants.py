@@ -27,9 +27,9 @@ class Shop:
 
     def __init__(self, one: Holding) -> None:
         self.one = one
-        means = one.world.means
-        one.place.daemon.network.grants = ClientGrants(means, one.tokens.tokens)  # it has a signer
-        add_client(means, "default", "desk", shown="Desk", redirects=(CALLBACK,), actor=ANN, owns=True)
+        adapters = one.world.adapters
+        one.place.daemon.network.grants = ClientGrants(adapters, one.tokens.tokens)  # it has a signer
+        add_client(adapters, "default", "desk", shown="Desk", redirects=(CALLBACK,), actor=ANN, owns=True)
         self.desk = Desk(one.world, the_task(one))
         self._proofs = 0
 

@@ -15,7 +15,7 @@ from taskbound.core.identity.issuer import parse_identity_issuer
 from taskbound.core.identity.proof import Principal
 from taskbound.core.identity.sign_in import LASTS, Session
 from taskbound.core.identity.sign_in import secret_digest as session_digest
-from taskbound.core.token.authorization.asked import AskedState, form_secret
+from taskbound.core.token.authorization.asked import ConsentState, form_secret
 from taskbound.flows.identity.account import add_identity_issuer, end_session, link_account
 from taskbound.flows.token import add_client
 from tests.client_world import CALLBACK
@@ -233,8 +233,8 @@ def test_whoever_floods_the_page_is_told_to_come_again_later(one: Holding) -> No
 def test_a_name_with_marks_of_html_is_text(one: Holding) -> None:
     clerk = Clerk(one)
     name = "\"><script src='/x'></script>&amp;"
-    means = one.world.means
-    add_client(means, "default", "odd", shown=name, redirects=(CALLBACK,), actor=ANN, owns=True)
+    adapters = one.world.adapters
+    add_client(adapters, "default", "odd", shown=name, redirects=(CALLBACK,), actor=ANN, owns=True)
     answer = clerk.browser.get(clerk.begin(client_id="odd"))
     assert name in words(answer)
     assert answer.body.count(b"<script") == 1
@@ -292,12 +292,12 @@ def test_a_browser_that_came_by_another_name_is_sent_to_the_one_whose_cookies_ar
 def test_a_sign_in_that_ends_while_an_answer_waits_for_its_turn_gives_nothing(
     one: Holding, told: str
 ) -> None:
-    clerk, means, daemon = Clerk(one), one.world.means, one.place.daemon
+    clerk, adapters, daemon = Clerk(one), one.world.adapters, one.place.daemon
     corp = parse_identity_issuer(
         "default", "corp", issuer="https://corp.example", audience="us", use="people"
     )
-    add_identity_issuer(means, corp, actor=ANN, owns=True)
-    link_account(means, "default", "ann", issuer="corp", subject="s-ann", actor=ANN, owns=True)
+    add_identity_issuer(adapters, corp, actor=ANN, owns=True)
+    link_account(adapters, "default", "ann", issuer="corp", subject="s-ann", actor=ANN, owns=True)
     session = signed_in(one, "s" * 43)
     page = clerk.begin()
     (known,) = clerk.browser.cookies.values()
@@ -311,7 +311,7 @@ def test_a_sign_in_that_ends_while_an_answer_waits_for_its_turn_gives_nothing(
     async def meanwhile(principal: Principal, operation: str, message: object) -> None:
         await authorize(principal, operation, message)
         if operation == f"token:{told}":
-            end_session(means, "default", session.id, actor=ANN, owns=True)
+            end_session(adapters, "default", session.id, actor=ANN, owns=True)
 
     daemon.authority.authorize = meanwhile  # type: ignore[method-assign] # another daemon is quicker
     answer = one.there.ask(
@@ -327,7 +327,7 @@ def test_a_sign_in_that_ends_while_an_answer_waits_for_its_turn_gives_nothing(
     with one.world.store.read() as seen:
         asked = seen.authorizations.asked("default", page.rpartition("/")[2])
     assert asked is not None
-    assert asked.state is AskedState.OPEN
+    assert asked.state is ConsentState.OPEN
 
 
 def signed_in(one: Holding, secret: str) -> Session:

@@ -118,7 +118,7 @@ def test_made_up_tokens_keep_no_new_token_of_their_address_waiting(tmp_path: Pat
 
 
 def test_two_tokens_of_one_person_are_one_identity(one: Holding) -> None:
-    register_person(one.world.means, "default", "eve", uid=os.geteuid() + 1001, actor=ANN)
+    register_person(one.world.adapters, "default", "eve", uid=os.geteuid() + 1001, actor=ANN)
     first, second, other = one.person(), one.person(), one.person(person="eve")
     assert first != second
     assert identity_of(f"DPoP {first}") == identity_of(f"Bearer {second}") != ""

@@ -174,7 +174,7 @@ def other_agents(service: Enforcing) -> str:
 
 def revoked(service: Enforcing) -> str:
     issued = service.one.tokens.issue(service.task, audience=AUDIENCE, binding=binding())
-    revoke_token(service.one.world.means, "default", issued.token.id, ANN, owns=True, why="stolen")
+    revoke_token(service.one.world.adapters, "default", issued.token.id, ANN, owns=True, why="stolen")
     return issued.text
 
 

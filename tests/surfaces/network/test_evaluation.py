@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from taskbound.adapters.policy.cedar import base_bundle
-from taskbound.core.decision.hold import is_afar
+from taskbound.core.decision.hold import is_network_holder
 from taskbound.core.errors import TaskboundError
 from taskbound.core.task import TaskEvent
 from taskbound.surfaces.network.authzen.response import EvaluationPoint
@@ -37,7 +37,7 @@ def test_a_permit_is_true_and_nothing_else_and_the_act_is_used_with_its_record(t
         kept = service.kept(answer.headers["taskbound-action"])
         assert (kept.state.value, kept.tool, kept.task) == ("unwatched", "bank__pay", service.task.id)
         assert kept.arguments == b'{"amount":10,"to":"bob"}'
-        assert is_afar(kept.connection)
+        assert is_network_holder(kept.connection)
         (decided,) = service.records("action-decided")
         assert decided["proof"] == f"token:{claims_in(service.token)['jti']} (dpop)"
         assert (decided["outcome"], decided["subject"]) == ("unwatched", '{"id":"alice","type":"user"}')

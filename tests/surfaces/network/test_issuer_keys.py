@@ -30,17 +30,19 @@ class Forge:
 
     def __init__(self, act: Acting, there: Discovery, *, patience: float = 20.0) -> None:
         self.act, self.there, self.task = act, there, running(act.one)
-        means, daemon = act.world.means, act.one.place.daemon
+        adapters, daemon = act.world.adapters, act.one.place.daemon
         issuer = parse_identity_issuer(
             "default", "forge", issuer=there.issuer, audience=ISSUER, use="workloads"
         )
-        add_identity_issuer(means, issuer, actor=ANN, owns=True)
+        add_identity_issuer(adapters, issuer, actor=ANN, owns=True)
         job = parse_selector(
             "default", "coder", kind="oidc", issuer="forge", subjects=(), claims=[("/repository_id", "74")]
         )
-        add_selector(means, job, actor=ANN, owns=True)
+        add_selector(adapters, job, actor=ANN, owns=True)
         keys = IssuerKeys(HttpDocuments(patience=patience))
-        daemon.proofs = Proofs(means, {WorkloadKind.OIDC: OidcVerifier(means.store, keys, JoserfcCheck())})
+        daemon.proofs = Proofs(
+            adapters, {WorkloadKind.OIDC: OidcVerifier(adapters.store, keys, JoserfcCheck())}
+        )
 
     def publish(self, *keys: Signer) -> None:
         self.there.there.documents["/jwks"] = {"keys": [one.members for one in keys]}

@@ -20,7 +20,7 @@ from taskbound.surfaces.api.server.place import DEFAULT_GATEWAY
 from taskbound.surfaces.http.connection import _HIGH, Bounds, HttpConnection
 from taskbound.surfaces.http.rate import NO_PROXIES, Rates
 from taskbound.surfaces.network.problem import Link
-from taskbound.surfaces.network.server import Cursors, Plugs, Server, Tracing
+from taskbound.surfaces.network.server import Cursors, Server, ServerDependencies, Tracing
 from taskbound.wire.connection import Done, Open
 from taskbound.wire.network import TellRefused
 from tests.surfaces.api.test_operations import Station, station
@@ -138,7 +138,7 @@ async def serving_by(connect: Connect, **bounds: float) -> AsyncIterator[tuple[S
     """An API within this process, before what is reached by `connect`."""
     given: dict[str, Any] = bounds
     loop = asyncio.get_running_loop()
-    plugs = Plugs(
+    plugs = ServerDependencies(
         link=Link(connect),
         rates=Rates(burst=10_000, each_second=10_000.0, clock=loop.time),
         cursors=Cursors(b"k" * 32),

@@ -65,7 +65,7 @@ def a_person(agent: Acting) -> tuple[str, int, str]:
 
 def revoked(agent: Acting) -> tuple[str, int, str]:
     token = claims_in(agent.token)["jti"]
-    revoke_token(agent.one.world.means, "default", token, ANN, owns=True, why="seen")
+    revoke_token(agent.one.world.adapters, "default", token, ANN, owns=True, why="seen")
     return agent.token, 401, "token-revoked"
 
 
@@ -137,7 +137,7 @@ def test_a_token_whose_task_is_another_agents_gives_nothing_up(agent: Acting) ->
 
 def test_a_client_that_is_let_in_no_more_gives_nothing_up(agent: Acting) -> None:
     world = agent.one.world
-    token = replace(agent.one.tokens.rows()[0], parent=world.means.chance.name(PREFIX))
+    token = replace(agent.one.tokens.rows()[0], parent=world.adapters.chance.name(PREFIX))
     with world.store.read() as snapshot, pytest.raises(AdmissionEndedError):
         require_token_gives_up(snapshot, token, world.clock.now())
 

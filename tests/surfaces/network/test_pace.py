@@ -29,7 +29,7 @@ def slow(act: Acting, burst: int) -> None:
 
 def test_who_asks_too_often_is_told_to_wait_and_takes_nothing_from_others(tmp_path: Path) -> None:
     with acted(tmp_path, *WIDE) as act:
-        register_person(act.world.means, "default", "eve", uid=os.geteuid() + 1001, actor=ANN)
+        register_person(act.world.adapters, "default", "eve", uid=os.geteuid() + 1001, actor=ANN)
         slow(act, 5)
         anns = [act.one.person(), act.one.person()]
         answers = [act.one.ask("GET", "/v1/status", anns[number % 2]) for number in range(7)]

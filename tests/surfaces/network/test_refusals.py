@@ -50,18 +50,18 @@ def refused(act: Acting) -> list[str]:
 
 def service_of(act: Acting) -> str:
     """A token of a service's own."""
-    means, tokens = act.world.means, act.one.tokens
+    adapters, tokens = act.world.adapters, act.one.tokens
     service = parse_service(
         "default",
         "payments",
         owner="ann",
         audience="https://pay.example",
         tools=("git__*",),
-        added=means.clock.now(),
+        added=adapters.clock.now(),
     )
-    add_service(means, service, ours=(ISSUER,), actor=ANN, owns=True)
+    add_service(adapters, service, ours=(ISSUER,), actor=ANN, owns=True)
     public = json.dumps(es256("payments", seed=41).members).encode()
-    key = add_service_key(means, "default", "payments", public, actor=ANN, owns=True)
+    key = add_service_key(adapters, "default", "payments", public, actor=ANN, owns=True)
     order = ServiceTokenOrder(namespace="default", service="payments", proven_by=key.kid, binding=binding())
     return tokens.tokens.issue_service_token(order, ANN).text
 
@@ -126,7 +126,7 @@ def test_what_is_refused_in_a_persons_name_is_recorded_and_costs_the_agent_that_
         template = Template(
             namespace="default", name="pay", scope=scope_of(SCOPE), seconds=600, purpose="pay"
         )
-        save_template(act.world.means, template, ANN)
+        save_template(act.world.adapters, template, ANN)
         token = act.one.person()
         taken: list[str] = []
         refusals = act.one.place.daemon.refusals

@@ -91,8 +91,8 @@ def move(one: Holding, to: Instant) -> int:
     clock = one.world.clock
     clock.at = to
     number = next(_numbers)
-    register_person(one.world.means, "default", f"person-{number}", uid=5000 + number, actor=ANN)
-    return sweep_claims(one.world.means)
+    register_person(one.world.adapters, "default", f"person-{number}", uid=5000 + number, actor=ANN)
+    return sweep_claims(one.world.adapters)
 
 
 def test_i41_a_proof_that_one_daemon_took_is_a_replay_at_the_other_in_its_window_and_the_skew(

@@ -42,7 +42,7 @@ def distrust(act: Acting, name: str, issuer: str) -> None:
     row = parse_identity_issuer(
         "default", name, issuer=issuer, audience=ISSUER, use="workloads", private=True
     )
-    add_identity_issuer(act.world.means, row, actor=ANN, owns=True)
+    add_identity_issuer(act.world.adapters, row, actor=ANN, owns=True)
 
 
 def crowd(forge: Forge, by: Signer, many: int, found: list[Answer], **claims: str) -> list[threading.Thread]:

@@ -39,8 +39,8 @@ def link_ann(world: World) -> None:
     corp = parse_identity_issuer(
         "default", "corp", issuer="https://corp.example", audience="us", use="people"
     )
-    add_identity_issuer(world.means, corp, actor=ANN, owns=True)
-    link_account(world.means, "default", "ann", issuer="corp", subject="s-ann", actor=ANN, owns=True)
+    add_identity_issuer(world.adapters, corp, actor=ANN, owns=True)
+    link_account(world.adapters, "default", "ann", issuer="corp", subject="s-ann", actor=ANN, owns=True)
 
 
 class Asked(Answerers):

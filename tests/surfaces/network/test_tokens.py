@@ -39,7 +39,7 @@ def running(one: Holding) -> str:
 
 
 def the_task(one: Holding) -> Task:
-    with one.world.means.store.read() as snapshot:
+    with one.world.adapters.store.read() as snapshot:
         (task,) = [each for each in snapshot.tasks.tasks("default") if each.state is TaskState.RUNNING]
     return task
 
@@ -149,8 +149,8 @@ def test_a_token_of_another_audience_or_a_task_reads_no_operations(one: Holding)
 
 def test_a_token_ends_when_it_is_revoked_and_when_its_person_leaves(one: Holding) -> None:
     token, other = one.person(), one.person()
-    means = one.world.means
-    revoke_token(means, "default", claims_in(token)["jti"], ANN, owns=False, why="lost")
+    adapters = one.world.adapters
+    revoke_token(adapters, "default", claims_in(token)["jti"], ANN, owns=False, why="lost")
     answer = one.ask("GET", "/v1/tasks", token)
     assert (answer.status, answer.code) == (401, "token-revoked")
     assert one.ask("GET", "/v1/tasks", other).status == 200
@@ -265,7 +265,7 @@ def test_a_request_that_is_sent_again_with_its_key_is_done_once(tmp_path: Path) 
 
 def test_a_request_of_which_nobody_knows_what_became_is_not_done_again(one: Holding) -> None:
     token, task = one.person(), running(one)
-    means = one.world.means
+    adapters = one.world.adapters
     ann = Principal(
         kind=PrincipalKind.PERSON,
         namespace="default",
@@ -273,7 +273,7 @@ def test_a_request_of_which_nobody_knows_what_became_is_not_done_again(one: Hold
         proof=TokenProof(token="t", binding=None),
     )
     ask = msgspec.json.encode(EndTask(task=task))
-    begin_answer(means, answered_of(ann, "lost", ask, now=means.clock.now()))
+    begin_answer(adapters, answered_of(ann, "lost", ask, now=adapters.clock.now()))
     answer = one.ask("POST", f"/v1/tasks/{task}/end", token, b"{}", Idempotency_Key="lost")
     assert (answer.status, answer.code) == (409, "answer-unknown")
     assert running(one) == task
@@ -281,12 +281,12 @@ def test_a_request_of_which_nobody_knows_what_became_is_not_done_again(one: Hold
 
 def test_a_token_that_ends_while_its_request_waits_does_nothing_any_more(one: Holding) -> None:
     token, task = one.person(), running(one)
-    authority, means = one.place.daemon.authority, one.world.means
+    authority, adapters = one.place.daemon.authority, one.world.adapters
     first = authority.authorize
 
     async def late(principal: Principal, operation: str, message: object) -> None:
         await first(principal, operation, message)
-        revoke_token(means, "default", str(claims_in(token)["jti"]), ANN, owns=True, why="stolen")
+        revoke_token(adapters, "default", str(claims_in(token)["jti"]), ANN, owns=True, why="stolen")
 
     authority.authorize = late  # type: ignore[method-assign]  # in between
     answer = one.ask("POST", f"/v1/tasks/{task}/pause", token, b'{"reason":"lunch"}')

@@ -179,7 +179,7 @@ def test_a_tokens_signature_is_a_stage_of_the_request_that_waits_for_it(tmp_path
         traced(act, collector),
     ):
         daemon, here = act.one.place.daemon, act.one.tokens
-        daemon.token.issuing = TokenFlows(act.world.means, here.tokens.issuing, here.signer).issuing
+        daemon.token.issuing = TokenFlows(act.world.adapters, here.tokens.issuing, here.signer).issuing
         daemon.exchanges = exchanges(daemon)
         task = the_task(act.one)
         form = act.form(task.id)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from taskbound.sdk.verify.refused import Told
+from taskbound.sdk.verify.refused import HttpRefusal
 from taskbound.surfaces.proxied.proxy import Proxy, tell_no, tell_yes
 
 CHALLENGE = ("WWW-Authenticate", 'Taskbound error="x"')
@@ -37,6 +37,6 @@ def test_a_refusal_has_a_status_by_which_this_proxy_refuses_and_its_challenge(
     proxy: Proxy, status: int, told: int, beside: dict[str, str]
 ) -> None:
     headers = (CHALLENGE, ("Cache-Control", "no-store"))
-    found = tell_no(proxy, Told(status, headers, b"{}"))
+    found = tell_no(proxy, HttpRefusal(status, headers, b"{}"))
     assert (found.status, found.body) == (told, b"{}")
     assert sorted(found.headers) == sorted([*headers, *beside.items()])  # each once

@@ -7,7 +7,7 @@ import pytest
 from taskbound.core.errors import TaskboundError
 from taskbound.sdk.verify import Endpoint, Endpoints
 from taskbound.surfaces.proxied.proxy import Proxy
-from taskbound.surfaces.proxied.reading import Asked, Before, read_head
+from taskbound.surfaces.proxied.reading import ProtectedServices, ProxiedRequest, read_head
 
 ENDPOINTS = Endpoints(
     {"POST /say": "echo__say", "GET /quiet": Endpoint(tool="echo__say", content_type="")},
@@ -22,15 +22,15 @@ def read(
     proxy: Proxy = Proxy.NGINX,
     most: int = 10,
     changed: dict[str, str] | None = None,
-) -> Asked:
+) -> ProxiedRequest:
     method, _, target = line.partition(" ")
     told = {name: value for name, value in (PLAIN | (changed or {})).items() if value != ""}
     fields = [(name.encode(), value.encode("latin-1")) for name, value in (*told.items(), *beside)]
-    before = Before(proxy=proxy, hosts=frozenset({"echo.example"}), endpoints=ENDPOINTS)
+    before = ProtectedServices(proxy=proxy, hosts=frozenset({"echo.example"}), endpoints=ENDPOINTS)
     return read_head(method, target, fields, before=before, most=most)
 
 
-def quiet(*beside: tuple[str, str], proxy: Proxy = Proxy.AUTH_REQUEST) -> Asked:
+def quiet(*beside: tuple[str, str], proxy: Proxy = Proxy.AUTH_REQUEST) -> ProxiedRequest:
     nothing = {"content-type": "", "content-length": ""}
     return read("GET /quiet", *beside, proxy=proxy, changed=nothing)
 
@@ -39,7 +39,7 @@ def partial(value: str) -> tuple[str, str]:
     return "x-envoy-auth-partial-body", value
 
 
-def code(asked: Asked) -> str:
+def code(asked: ProxiedRequest) -> str:
     return "" if asked.refused is None else asked.refused.error.code
 
 
@@ -90,7 +90,7 @@ def test_a_head_says_what_the_verifier_looks_at_with_every_value_of_what_may_sta
     ],
 )  # fmt: skip  # a line each
 def test_what_is_not_the_request_that_is_passed_on_is_refused_by_name(
-    asked: Callable[[], Asked], refused: str
+    asked: Callable[[], ProxiedRequest], refused: str
 ) -> None:
     assert code(asked()) == refused
 

@@ -19,7 +19,7 @@ from taskbound.core.token.shared import Beginning, Serving
 from taskbound.sdk.verify import Endpoints
 from taskbound.surfaces.http.connection import Bounds, HttpConnection
 from taskbound.surfaces.proxied.proxy import Proxy
-from taskbound.surfaces.proxied.reading import Before
+from taskbound.surfaces.proxied.reading import ProtectedServices
 from taskbound.surfaces.proxied.server import GuardServer
 from tests.sdk.verify.world import BODY, Place
 from tests.sdk.verify.world import answer as kept
@@ -67,7 +67,7 @@ def request(
 
 @asynccontextmanager
 async def listening(place: Place, proxy: Proxy = Proxy.NGINX) -> AsyncIterator[Asked]:
-    before = Before(proxy=proxy, hosts=frozenset({"pay.example"}), endpoints=ENDPOINTS)
+    before = ProtectedServices(proxy=proxy, hosts=frozenset({"pay.example"}), endpoints=ENDPOINTS)
     server = GuardServer(place.verifier, before, bounds=Bounds(body=1000, idle=30.0))
     heard = await asyncio.get_running_loop().create_server(lambda: HttpConnection(server), "127.0.0.1", 0)
     try:

@@ -45,7 +45,7 @@ from taskbound.core.dataclass import dataclass
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from taskbound.core.approval import Look
+    from taskbound.core.approval import Lookup
 
 
 _ID: Final = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
@@ -332,7 +332,7 @@ class DiskOperands:
         states = [one.stat() for one in closed]
         self._closed = frozenset((one.st_dev, one.st_ino) for one in states)
 
-    def look(self, looks: Sequence[Look]) -> tuple[Operand, ...]:
+    def look(self, looks: Sequence[Lookup]) -> tuple[Operand, ...]:
         found: list[Operand] = []
         left = MAX_BYTES
         for one in looks:
@@ -345,7 +345,7 @@ class DiskOperands:
             found.append(operand)
         return tuple(found)
 
-    def _look(self, look: Look, left: int) -> tuple[Operand, int]:
+    def _look(self, look: Lookup, left: int) -> tuple[Operand, int]:
         match look.probe.kind:
             case ProbeKind.FILE:
                 said, size = self._file(look, left)
@@ -357,7 +357,7 @@ class DiskOperands:
             case _ as never:
                 assert_never(never)
 
-    def _file(self, look: Look, left: int) -> tuple[dict[str, str], int]:
+    def _file(self, look: Lookup, left: int) -> tuple[dict[str, str], int]:
         with opened_folder(look.probe.where, self._closed) as walk:
             rest = walk.beneath(_absolute(look.value, look.directory))
             with walk.file(rest) as found:
@@ -371,14 +371,14 @@ class DiskOperands:
                 }
                 return said, found.state.st_size
 
-    def _revision(self, look: Look) -> dict[str, str]:
+    def _revision(self, look: Lookup) -> dict[str, str]:
         with opened_folder(look.probe.where, self._closed) as walk:
             if look.repository:
                 walk.go(walk.beneath(_absolute(look.repository, look.directory)))
             return revision_of(walk, look.value)
 
 
-def _operand(look: Look, said: dict[str, str]) -> Operand:
+def _operand(look: Lookup, said: dict[str, str]) -> Operand:
     return Operand(place=look.place, kind=look.probe.kind, found=tuple(sorted(said.items())))
 
 

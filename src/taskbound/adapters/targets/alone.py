@@ -1,6 +1,6 @@
 """What targets of several kinds share about names and about kept tokens.
 
-1. `UnderWay`: names being minted in this process, for systems in which a second mint would overwrite the
+1. `NameLocks`: names being minted in this process, for systems in which a second mint would overwrite the
    first.
 2. `Nameless`: systems whose tokens have no name of ours, and which are ended by their kept value.
 """
@@ -15,13 +15,19 @@ from taskbound.core.action.canonical import canonical
 from taskbound.core.action.parse import parse_object
 from taskbound.core.clock import Instant
 from taskbound.core.errors import MalformedError
-from taskbound.ports.target import Left, NameTakenError, RenewalUnsupportedError, Shown, TargetRefusedError
+from taskbound.ports.target import (
+    ExpiresAt,
+    NameTakenError,
+    RenewalUnsupportedError,
+    Shown,
+    TargetRefusedError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-class UnderWay:
+class NameLocks:
     """The names being minted; thread-safe."""
 
     def __init__(self) -> None:
@@ -54,9 +60,9 @@ class Nameless:
     def renew(self, name: str, ends: Instant, *, patience: float) -> None:  # noqa: ARG002 - nothing can be done
         raise RenewalUnsupportedError(self._unrenewable)
 
-    def revoke(self, name: str, *, ends: Instant, patience: float) -> Left:  # noqa: ARG002 - no name is known there
+    def revoke(self, name: str, *, ends: Instant, patience: float) -> ExpiresAt:  # noqa: ARG002 - no name is known there
         """Revokes nothing: names are unknown there."""
-        return Left(until=ends)
+        return ExpiresAt(until=ends)
 
     def look(self, name: str, *, patience: float) -> Shown:  # noqa: ARG002 - as above
         raise TargetRefusedError(self._unnamed, remedy=self._guide)

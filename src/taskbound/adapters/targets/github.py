@@ -36,8 +36,8 @@ from taskbound.core.action.parse import Limits, parse_object
 from taskbound.core.clock import Instant, seconds
 from taskbound.core.errors import MalformedError, TaskboundError
 from taskbound.ports.target import (
+    ExpiresAt,
     Gone,
-    Left,
     Minted,
     TargetRefusedError,
     TargetUnavailableError,
@@ -126,7 +126,7 @@ class GithubTarget(Nameless):
         if answer.status != _OK:
             raise _refusal(answer, "does not take the token that it gave")
 
-    def end_kept(self, kept: str, *, ends: Instant, patience: float) -> Gone | Left:  # noqa: ARG002 - it is shown
+    def end_kept(self, kept: str, *, ends: Instant, patience: float) -> Gone | ExpiresAt:  # noqa: ARG002 - it is shown
         """Revokes the token and checks that GitHub rejects it (rule 3)."""
         token, over = _read(kept)
         with self._linked(patience) as link:

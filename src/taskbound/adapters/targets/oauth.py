@@ -43,11 +43,18 @@ from taskbound.core.tool.oauth.client import (
     TokenUnavailableError,
     TokenUnreachedError,
 )
-from taskbound.core.tool.oauth.token import EXCHANGE, GRANT, Whom, require_about, require_exchanged, words_of
+from taskbound.core.tool.oauth.token import (
+    EXCHANGE,
+    GRANT,
+    AssertionParties,
+    require_about,
+    require_exchanged,
+    words_of,
+)
 from taskbound.ports.target import (
     MAX_KEPT,
+    ExpiresAt,
     Gone,
-    Left,
     Minted,
     TargetRefusedError,
     TargetUnavailableError,
@@ -73,7 +80,7 @@ _LEAST: Final = 0.1
 _MOST_GIVEN: Final = 10_000
 """Tokens that are remembered, the last ones."""
 _NOBODY: Final = "taskbound-canary"
-_CANARY: Final = Whom(subject=_NOBODY, actor=_NOBODY)
+_CANARY: Final = AssertionParties(subject=_NOBODY, actor=_NOBODY)
 """For whom a canary is: a name that neither a person nor an agent has in statements."""
 
 
@@ -166,7 +173,7 @@ class OauthTarget(Nameless):
             if self._at(patience).introspection and not self._is_active(token, patience):
                 raise TargetRefusedError("the authorization server does not know the token that it gave")
 
-    def end_kept(self, kept: str, *, ends: Instant, patience: float) -> Gone | Left:
+    def end_kept(self, kept: str, *, ends: Instant, patience: float) -> Gone | ExpiresAt:
         """Revokes the token, and introspects it (rules 2 and 3)."""
         deadline = time.monotonic() + patience
         token, over = read_token(kept)
@@ -176,11 +183,11 @@ class OauthTarget(Nameless):
             if at.revocation:
                 self._give_back(token, max(_LEAST, deadline - time.monotonic()))
             if not at.introspection or _READABLE.fullmatch(token) is not None:
-                return Left(until=until)
+                return ExpiresAt(until=until)
             if not self._is_active(token, max(_LEAST, deadline - time.monotonic())):
                 return Gone(cut=0)
         if not at.revocation:
-            return Left(until=until)
+            return ExpiresAt(until=until)
         raise TargetUnavailableError(
             "the authorization server took the token back, and says that it is one still"
         )
@@ -215,7 +222,7 @@ class OauthTarget(Nameless):
             self._given[name] = now + token.seconds
 
     def _require_theirs(
-        self, token: Token, whom: Whom, client: OAuthClient, places: tuple[str, ...], until: float
+        self, token: Token, whom: AssertionParties, client: OAuthClient, places: tuple[str, ...], until: float
     ) -> None:
         require_exchanged(token, client.scopes)
         left = max(_LEAST, until - time.monotonic())
@@ -225,7 +232,7 @@ class OauthTarget(Nameless):
             raise TokenUnavailableError(error.message, remedy=error.advice) from None
         require_about(said, whom, client.scopes, places=places, client=client.client)
 
-    def _exchanged(self, whom: Whom) -> dict[str, str]:
+    def _exchanged(self, whom: AssertionParties) -> dict[str, str]:
         states = partial(
             self._server.state,
             self._access.secret,

@@ -43,13 +43,13 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from taskbound.adapters.http import HttpAddress, HttpConnection, HttpLostError, HttpUnreachedError
-from taskbound.adapters.targets.alone import UnderWay
+from taskbound.adapters.targets.alone import NameLocks
 from taskbound.core.clock import Instant, minutes, seconds
 from taskbound.core.errors import MalformedError, TaskboundError
 from taskbound.core.target.sts import TAG, denial, room, session_policy
 from taskbound.ports.target import (
+    ExpiresAt,
     Gone,
-    Left,
     Minted,
     NameTakenError,
     RenewalUnsupportedError,
@@ -140,21 +140,23 @@ class Aws:
             self._clients[service] = client
 
     @contextmanager
-    def asked(self, patience: float) -> Iterator[Asking]:
+    def asked(self, patience: float) -> Iterator[CallRequests]:
         """Opens one call; all its requests end after `patience` seconds."""
         with ExitStack() as over:
-            self._here.asking = asking = Asking(self._clients, self._tls, over, time.monotonic() + patience)
+            self._here.asking = asking = CallRequests(
+                self._clients, self._tls, over, time.monotonic() + patience
+            )
             try:
                 yield asking
             finally:
                 del self._here.asking
 
     def _send(self, request: AWSPreparedRequest, **_: object) -> AWSResponse:
-        asking: Asking = self._here.asking
+        asking: CallRequests = self._here.asking
         return asking.send(request)
 
 
-class Asking:
+class CallRequests:
     """The requests of one call."""
 
     def __init__(
@@ -282,7 +284,7 @@ class StsTarget:
         self._place = place
         self._aws = Aws(place, access.key, access.secret)
         self._roles = sorted({one.role for one in kinds})
-        self._under_way = UnderWay()
+        self._under_way = NameLocks()
 
     def mint(self, order: MintOrder, kind: StsKind, *, patience: float) -> Minted:
         try:
@@ -325,7 +327,7 @@ class StsTarget:
         if ":assumed-role/" not in str(found.get("Arn")) or found.get("Account") != self._place.account:
             raise TargetRefusedError("AWS knows the session as another one than was made")
 
-    def revoke(self, name: str, *, ends: Instant, patience: float) -> Gone | Left:
+    def revoke(self, name: str, *, ends: Instant, patience: float) -> Gone | ExpiresAt:
         """Has each role deny the name, and reads that back (rules 2 and 3)."""
         until = Instant(max(ends, _now()) + _SKEW)  # 3
         with self._aws.asked(patience) as aws:
@@ -354,7 +356,7 @@ class StsTarget:
                         aws.ask("iam", "DeleteRolePolicy", RoleName=_last(role), PolicyName=name)
         yield from ()
 
-    def _require_account(self, aws: Asking) -> None:
+    def _require_account(self, aws: CallRequests) -> None:
         """A denial in another account would deny nothing here."""
         try:
             found = self._found(aws, "sts", "GetCallerIdentity")
@@ -366,7 +368,7 @@ class StsTarget:
                 remedy="correct `account` in the target's file, or give the target another key",
             )
 
-    def _require_room(self, aws: Asking, order: MintOrder) -> None:
+    def _require_room(self, aws: CallRequests, order: MintOrder) -> None:
         text = room(order.name, Instant(order.ends + _SKEW))
         for number, role in enumerate(self._roles):
             if self._put(aws, role, order.name, text):
@@ -378,7 +380,7 @@ class StsTarget:
                 remedy="wait until others are over, let them live shorter, or give agents several roles",
             )
 
-    def _put(self, aws: Asking, role: str, name: str, text: str) -> bool:
+    def _put(self, aws: CallRequests, role: str, name: str, text: str) -> bool:
         try:
             self._found(
                 aws,
@@ -392,19 +394,19 @@ class StsTarget:
             return False
         return True
 
-    def _full(self, role: str, ends: Instant) -> Left:
+    def _full(self, role: str, ends: Instant) -> ExpiresAt:
         if _now() > ends + _SKEW:
-            return Left(until=ends)
+            return ExpiresAt(until=ends)
         raise TargetUnavailableError(
             f"the role `{role}` has no room for one more policy",
             remedy="let its credentials live shorter, or give its agents several roles",
         )
 
-    def _denial(self, aws: Asking, role: str, name: str) -> Instant | None:
+    def _denial(self, aws: CallRequests, role: str, name: str) -> Instant | None:
         standing = self._standing(aws, role, name)
         return standing[0] if standing is not None and standing[1] else None
 
-    def _standing(self, aws: Asking, role: str, name: str) -> tuple[Instant, bool] | None:
+    def _standing(self, aws: CallRequests, role: str, name: str) -> tuple[Instant, bool] | None:
         try:
             found = aws.ask("iam", "GetRolePolicy", RoleName=_last(role), PolicyName=name)
         except AbsentError:
@@ -416,7 +418,7 @@ class StsTarget:
             return until, False
         raise TargetUnavailableError(f"another process changed what the role `{role}` denies")
 
-    def _names(self, aws: Asking, role: str, prefix: str) -> list[str]:
+    def _names(self, aws: CallRequests, role: str, prefix: str) -> list[str]:
         found: list[str] = []
         more: dict[str, str] = {}
         while True:
@@ -426,7 +428,7 @@ class StsTarget:
                 return found
             more = {"Marker": page["Marker"]}
 
-    def _found(self, aws: Asking, service: str, operation: str, **told: object) -> Mapping[str, Any]:
+    def _found(self, aws: CallRequests, service: str, operation: str, **told: object) -> Mapping[str, Any]:
         try:
             return aws.ask(service, operation, **told)
         except AbsentError:

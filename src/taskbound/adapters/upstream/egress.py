@@ -21,7 +21,7 @@ import msgspec
 from taskbound.core.credential.errors import CredentialHeldError
 from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import DeniedError, UnavailableError
-from taskbound.ports.upstream import Answered, Errored, NoAnswer, NotSent, Question, Turn
+from taskbound.ports.upstream import Answered, Errored, NoAnswer, NotSent, Question, QuestionRound
 from taskbound.wire import egress as wire
 from taskbound.wire.connection import Fault
 from taskbound.wire.egress import SealingPublic, ShowSealing, said_decoder
@@ -144,11 +144,11 @@ class EgressServer(asyncio.Protocol):
         progress: Told | None = None,
         logged: Logged | None = None,
         action: str = "",
-        turn: Turn | None = None,
+        turn: QuestionRound | None = None,
     ) -> int:
         self._last += 1
         number = self._last
-        said = turn or Turn()
+        said = turn or QuestionRound()
         level = logged.level if logged is not None else None
         ask: wire.CallServer | wire.ContinueCall
         if said.answers or said.state:
@@ -411,7 +411,7 @@ class EgressStarter:
                 return server
 
 
-def _given(turn: Turn) -> tuple[wire.Given, ...]:
+def _given(turn: QuestionRound) -> tuple[wire.Given, ...]:
     answers = msgspec.json.decode(turn.answers or b"{}", type=dict[str, msgspec.Raw])
     return tuple(
         wire.Given(key=key, action=turn.actions.get(key, ""), answer=raw) for key, raw in answers.items()

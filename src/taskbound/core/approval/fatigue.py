@@ -85,7 +85,7 @@ def pace_of(answer: Answer, displays: Iterable[Display], limits: ApprovalLimits)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
+class CountedQuestion:
     """One question, as counted in the statistics."""
 
     agent: str
@@ -127,9 +127,9 @@ class PersonLoad:
 
 
 def weigh(
-    seen: Iterable[Seen], limits: ApprovalLimits
+    seen: Iterable[CountedQuestion], limits: ApprovalLimits
 ) -> tuple[tuple[AgentLoad, ...], tuple[PersonLoad, ...]]:
-    asked: dict[str, list[Seen]] = {}
+    asked: dict[str, list[CountedQuestion]] = {}
     shown: dict[str, list[int]] = {}
     paces: dict[str, list[tuple[AnswerKind, Pace]]] = {}
     for one in seen:
@@ -147,7 +147,7 @@ def weigh(
     )
 
 
-def _agent(name: str, asked: Sequence[Seen]) -> AgentLoad:
+def _agent(name: str, asked: Sequence[CountedQuestion]) -> AgentLoad:
     states = Counter(one.state for one in asked)
     return AgentLoad(
         agent=name,

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, TypeAlias
 from taskbound.core.action.canonical import canonical
 from taskbound.core.approval.errors import NotNarrowerError
 from taskbound.core.dataclass import dataclass
-from taskbound.core.scope import Missed, cover
+from taskbound.core.scope import NotCovered, cover
 from taskbound.core.scope.limits import amounts_of
 from taskbound.core.scope.path import label
-from taskbound.core.scope.values import Unmet, same
+from taskbound.core.scope.values import Mismatch, same
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -85,9 +85,9 @@ def require_narrower(
         raise NotNarrowerError("it is the held action itself: approve that")
     covering = cover(scope, tool, before, schema, step=step)
     within = cover(scope, tool, after, schema, step=step)
-    if isinstance(covering, Missed):
+    if isinstance(covering, NotCovered):
         raise NotNarrowerError("the scope does not cover the held action any more")
-    if isinstance(within, Missed):
+    if isinstance(within, NotCovered):
         raise NotNarrowerError(f"the scope does not cover it: {within.sentence}")
     both = {one.grant for one in covering.payers} & {one.grant for one in within.payers}  # 2
     reasons: list[str] = []
@@ -117,7 +117,7 @@ def _why_not(
 
 def _amounts(grant: Grant, arguments: Mapping[str, JsonValue]) -> dict[tuple[object, ...], int] | None:
     counted = amounts_of(grant.totals, arguments)
-    if isinstance(counted, Unmet):
+    if isinstance(counted, Mismatch):
         return None
     return {one.path.steps: units for one, units in counted}
 

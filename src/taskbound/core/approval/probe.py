@@ -390,7 +390,7 @@ class Probe:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Look:
+class Lookup:
     """One look-up for one call."""
 
     place: str
@@ -447,8 +447,8 @@ def looks_of(
     defaults: Mapping[str, JsonValue],
     *,
     directory: str,
-) -> tuple[Look, ...]:
-    found: list[Look] = []
+) -> tuple[Lookup, ...]:
+    found: list[Lookup] = []
     for probe in probes:
         repository = ""
         if probe.repository:
@@ -458,7 +458,7 @@ def looks_of(
         items = [(f"{place}/{at}", one) for at, one in enumerate(value)] if isinstance(value, list) else []
         for where, one in items or [(place, value)]:
             found.append(
-                Look(
+                Lookup(
                     place=where,
                     probe=probe,
                     value=_named(probe, one, where),

@@ -333,19 +333,19 @@ class Ground:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Befallen:
+class Invalidation:
     """The event that must follow for a question, and the reason."""
 
     event: ApprovalEvent
     reason: str
 
 
-def befallen(question: Question, ground: Ground, now: Instant) -> Befallen | None:
+def befallen(question: Question, ground: Ground, now: Instant) -> Invalidation | None:
     """Returns what changed for the question, or None while it is unchanged."""
     if ground.ended:
-        return Befallen(event=ApprovalEvent.WITHDRAW, reason=f"its task has ended ({ground.ended})")
+        return Invalidation(event=ApprovalEvent.WITHDRAW, reason=f"its task has ended ({ground.ended})")
     if now >= question.deadline:
-        return Befallen(event=ApprovalEvent.EXPIRE, reason="it was not answered in time")
+        return Invalidation(event=ApprovalEvent.EXPIRE, reason="it was not answered in time")
     changed = (
         (not ground.active, "the agent is not active any more"),
         (ground.bundle != question.bundle, "the policies are others now"),
@@ -355,5 +355,5 @@ def befallen(question: Question, ground: Ground, now: Instant) -> Befallen | Non
     )
     for is_so, reason in changed:
         if is_so:
-            return Befallen(event=ApprovalEvent.SUPERSEDE, reason=reason)
+            return Invalidation(event=ApprovalEvent.SUPERSEDE, reason=reason)
     return None

@@ -53,7 +53,7 @@ from taskbound.core.approval.errors import (
     StatementTimeError,
     UnreadablePlanError,
 )
-from taskbound.core.approval.question import AGENT, ApprovalEvent, Befallen, NeedKind
+from taskbound.core.approval.question import AGENT, ApprovalEvent, Invalidation, NeedKind
 from taskbound.core.clock import Instant, render_instant
 from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import MalformedError
@@ -313,7 +313,7 @@ def retries_covered(answer: Answer) -> int:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Circle:
+class EligibleApprovers:
     """All people whose answers may count for one question, as of now."""
 
     persons: Mapping[str, Person]
@@ -337,7 +337,7 @@ class Circle:
     """Whether the person of this name has an account at an issuer at which people sign in (rule 8)."""
 
 
-def askable(need: Need, circle: Circle) -> frozenset[str]:
+def askable(need: Need, circle: EligibleApprovers) -> frozenset[str]:
     """Names of the people whose answers count for this need now."""
     if need.kind is NeedKind.CONFIRMATION:
         return _present({circle.requester}, circle)
@@ -352,18 +352,18 @@ def askable(need: Need, circle: Circle) -> frozenset[str]:
     return frozenset(name for name in _present(named, circle) if circle.human(name) not in barred)
 
 
-def _each(named: Collection[str], circle: Circle) -> set[str]:
+def _each(named: Collection[str], circle: EligibleApprovers) -> set[str]:
     groups = {group_named(one) for one in named} - {""}
     members = {name for group in circle.groups if group.name in groups for name in group.everyone}
     return {one for one in named if not group_named(one)} | members
 
 
-def _present(names: Collection[str], circle: Circle) -> frozenset[str]:
+def _present(names: Collection[str], circle: EligibleApprovers) -> frozenset[str]:
     known = circle.persons
     return frozenset(one for one in names if one in known and known[one].state is PersonState.PRESENT)
 
 
-def require_askable(needs: Iterable[Need], circle: Circle, steps: Sequence[StepUp] = ()) -> None:
+def require_askable(needs: Iterable[Need], circle: EligibleApprovers, steps: Sequence[StepUp] = ()) -> None:
     """Raises NoApproverError if too few people could meet the needs and step-ups."""
     for need in needs:
         if need.kind is NeedKind.EVIDENCE:
@@ -381,7 +381,7 @@ def require_askable(needs: Iterable[Need], circle: Circle, steps: Sequence[StepU
             )
 
 
-def require_entitled(kind: AnswerKind, person: str, needs: Iterable[Need], circle: Circle) -> None:
+def require_entitled(kind: AnswerKind, person: str, needs: Iterable[Need], circle: EligibleApprovers) -> None:
     """Raises NotEntitledError unless this person's answer of this kind counts now."""
     wanted = {need.kind.value: need for need in needs if person in askable(need, circle)}
     if not wanted:
@@ -409,7 +409,7 @@ def require_signed_in(
 def missing(
     needs: Iterable[Need],
     answers: Iterable[Answer],
-    circle: Circle,
+    circle: EligibleApprovers,
     standing: Collection[str],
     steps: Sequence[StepUp] = (),
 ) -> str:
@@ -456,14 +456,14 @@ def yes_of(question: Question, person: str) -> AnswerKind:
     return AnswerKind.CONFIRM if asked and person == question.requester else AnswerKind.APPROVE
 
 
-def waiting_words(question: Question, circle: Circle) -> str:
+def waiting_words(question: Question, circle: EligibleApprovers) -> str:
     asked = " and ".join(_need_words(one, circle) for one in question.needs)
     day, _, time = render_instant(question.deadline).partition("T")
     until = time[:5] if render_instant(question.asked).startswith(day) else f"{day} {time[:5]}"
     return f"waiting for {asked}: {question.id}, until {until} UTC"
 
 
-def _need_words(need: Need, circle: Circle) -> str:
+def _need_words(need: Need, circle: EligibleApprovers) -> str:
     if need.kind is NeedKind.EVIDENCE:
         issuer = need.group.partition(".")[2]
         return f"evidence by {issuer or 'an issuer'}"
@@ -484,7 +484,7 @@ def require_length(steps: int) -> None:
         raise BadPlanError(f"a plan has {LEAST_STEPS} to {MOST_STEPS} steps, and not {steps}")
 
 
-def require_one_answer(questions: Sequence[Question], circles: Sequence[Circle]) -> None:
+def require_one_answer(questions: Sequence[Question], circles: Sequence[EligibleApprovers]) -> None:
     """Raises PlanRefusedError unless one answer can apply to every step."""
     first = questions[0]
     for number, one in enumerate(questions, 1):
@@ -519,15 +519,15 @@ def why_plan_over(before: ActionState) -> str | None:
 
 def fates_of_denial(
     left: Sequence[int], denied: Collection[int], person: str
-) -> tuple[Befallen, tuple[Befallen, ...]]:
+) -> tuple[Invalidation, tuple[Invalidation, ...]]:
     """What a denial does to the plan and each remaining step; `denied` has at least one step."""
     words = f"denied by {person}"
     if set(denied) < set(left):
         numbers = ", ".join(map(str, sorted(denied)))
         words = f"step{'s' if len(denied) > 1 else ''} {numbers}: {words}"
-    whole = Befallen(event=ApprovalEvent.DENY, reason=words)
-    rest = Befallen(event=ApprovalEvent.SUPERSEDE, reason=words)
-    one = Befallen(event=ApprovalEvent.DENY, reason=f"denied by {person}")
+    whole = Invalidation(event=ApprovalEvent.DENY, reason=words)
+    rest = Invalidation(event=ApprovalEvent.SUPERSEDE, reason=words)
+    one = Invalidation(event=ApprovalEvent.DENY, reason=f"denied by {person}")
     return whole, tuple(one if number in denied else rest for number in left)
 
 

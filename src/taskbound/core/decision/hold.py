@@ -83,7 +83,7 @@ class Narrowed(NoTruth):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PlanPlace:
+class OpenPlan:
     """An open plan of a task and its remaining steps (rule 7)."""
 
     plan: str
@@ -96,7 +96,7 @@ class PlanPlace:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class HoldPlaces:
+class OpenHolds:
     """The open holds and plans, read under lock."""
 
     holds: Mapping[tuple[str, str], tuple[OpenHold, ...]]
@@ -113,16 +113,16 @@ class HoldPlaces:
     """The same by (task, action digest): what is asked anew, and why."""
     narrowed: Mapping[tuple[str, str], tuple[tuple[str, OpenHold], ...]] = field(default_factory=dict)
     """By (task, action digest): held actions that were narrowed, each with the open one that runs instead."""
-    plans: Mapping[str, PlanPlace] = field(default_factory=dict)
+    plans: Mapping[str, OpenPlan] = field(default_factory=dict)
     """By task: its open plan."""
 
 
-class HoldBook:
+class HoldLedger:
     """The open holds of a commit group, updated while its proposals are settled."""
 
     __slots__ = ("_differs", "_holds", "_hourly", "_places", "_plans", "_room", "_taken", "differed")
 
-    def __init__(self, places: HoldPlaces) -> None:
+    def __init__(self, places: OpenHolds) -> None:
         self._places = places
         self._holds = {key: list(some) for key, some in places.holds.items()}
         self._room = dict(places.room)
@@ -247,7 +247,7 @@ class ActHistory:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AttemptGround:
+class AttemptFacts:
     """The facts that an attempt was judged by, beside its act key."""
 
     definition: str
@@ -265,7 +265,7 @@ CHANGES: Final = ("definition", "operands", "people", "policy", "risk", "scope")
 """What can have changed since the last attempt, in order."""
 
 
-def changed_since(before: AttemptGround | None, now: AttemptGround) -> tuple[str, ...]:
+def changed_since(before: AttemptFacts | None, now: AttemptFacts) -> tuple[str, ...]:
     """Returns the facts that differ from the attempt before; unknown facts count as changed."""
     if before is None:
         return CHANGES
@@ -295,7 +295,7 @@ class TooManyOpenError(DeniedError):
     remedy = "report what came of those that were permitted"
 
 
-def is_afar(holder: str) -> bool:
+def is_network_holder(holder: str) -> bool:
     return holder.startswith(f"{AFAR}_")
 
 

@@ -29,13 +29,13 @@ from taskbound.core.action import Duplicate, New, PriorAction, present
 from taskbound.core.approval import PlanRefusedError, step_words
 from taskbound.core.credential import end_of
 from taskbound.core.dataclass import dataclass
-from taskbound.core.decision.hold import ActHistory, HoldBook, HoldPlaces, Narrowed, OpenHold, Waiting
+from taskbound.core.decision.hold import ActHistory, HoldLedger, Narrowed, OpenHold, OpenHolds, Waiting
 from taskbound.core.decision.values import (
     Decision,
     Evaluated,
     Holding,
     Permit,
-    Presented,
+    Presentation,
     Proposal,
     Reason,
     Refuse,
@@ -55,7 +55,7 @@ if TYPE_CHECKING:
 
     from taskbound.core.action import Frame
     from taskbound.core.clock import Instant
-    from taskbound.core.decision.values import Basis
+    from taskbound.core.decision.values import ReadVersions
     from taskbound.core.errors import TaskboundError
     from taskbound.core.identity.issuer import Issuer
     from taskbound.core.revocation import KillSwitch
@@ -88,7 +88,7 @@ def require_renewable(proposal: Proposal, locked: Locked, renewed: Collection[st
     renewed_until(found, proposal.action, life, now, deadline)
 
 
-_NO_PLACES: Final = HoldPlaces(holds={}, unaskable={}, room={}, hourly={}, superseded={}, anew={})
+_NO_PLACES: Final = OpenHolds(holds={}, unaskable={}, room={}, hourly={}, superseded={}, anew={})
 
 
 @quick
@@ -104,7 +104,7 @@ class Locked:
     """Version by name."""
     left: Mapping[str, Mapping[str, int]]
     """By task: what is left of each limit."""
-    priors: Mapping[Presented, PriorAction]
+    priors: Mapping[Presentation, PriorAction]
     """By presentation; a key stands as `Presented(connection=task, request="", key=key)`."""
     acts: Mapping[tuple[str, str], ActHistory]
     """By (root task, act key)."""
@@ -113,7 +113,7 @@ class Locked:
     """(root task, act key) of acts that were permitted to a holder who is lost."""
     issuers: tuple[Issuer, ...] = ()
     """Whose word counts as evidence; read only where a proposal rests on it."""
-    places: HoldPlaces = _NO_PLACES
+    places: OpenHolds = _NO_PLACES
     credentials: tuple[Renewable, ...] = ()
     """Those that are to be renewed."""
 
@@ -186,7 +186,7 @@ class _Book:
         self.left = {task: dict(limits) for task, limits in locked.left.items()}
         self.acts = dict(locked.acts)
         self.priors = dict(locked.priors)
-        self.holds = HoldBook(locked.places)
+        self.holds = HoldLedger(locked.places)
         self.renewed: set[str] = set()
         """Ids of the credentials that a permit of this group renews."""
         self.attempted: set[tuple[str, str]] = set()
@@ -206,14 +206,14 @@ class _Book:
         }
 
 
-def presentation_names(proposal: Proposal) -> tuple[Presented, ...]:
+def presentation_names(proposal: Proposal) -> tuple[Presentation, ...]:
     """Returns the names of a presentation: connection with request id, and idempotency key with task."""
     presented = proposal.presented
     if not presented.key:
         return (presented,)
     return (
-        Presented(connection=proposal.action.task, request="", key=presented.key),
-        Presented(connection=presented.connection, request=presented.request),
+        Presentation(connection=proposal.action.task, request="", key=presented.key),
+        Presentation(connection=presented.connection, request=presented.request),
     )
 
 
@@ -308,7 +308,7 @@ def _outlived(proposal: Proposal, now: Instant) -> str:
     return "what was looked at for it" if looks and now - min(looks) > LOOK_LIFE else ""
 
 
-def _moved(basis: Basis, frame: Frame, locked: Locked) -> str:
+def _moved(basis: ReadVersions, frame: Frame, locked: Locked) -> str:
     """Returns what changed in the basis shared by all calls of one standing; computed once for a group."""
     for task, version in basis.tasks:
         head = locked.tasks.get(task)
@@ -324,7 +324,7 @@ def _moved(basis: Basis, frame: Frame, locked: Locked) -> str:
     return next((what for what, now, then in compared if now != then), "")
 
 
-def _prior(proposal: Proposal, names: tuple[Presented, ...], book: _Book) -> PriorAction | None:
+def _prior(proposal: Proposal, names: tuple[Presentation, ...], book: _Book) -> PriorAction | None:
     for name in names:
         found = book.priors.get(name)
         if found is None:

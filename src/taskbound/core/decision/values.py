@@ -93,7 +93,7 @@ Verdict: TypeAlias = Evaluated | Holding | Refuse
 
 @quick
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Presented:
+class Presentation:
     """The connection, request id and idempotency key of a call."""
 
     connection: str
@@ -102,7 +102,7 @@ class Presented:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Basis:
+class ReadVersions:
     """The versions of everything that evaluation read; a changed version makes the proposal stale."""
 
     tasks: tuple[tuple[str, int], ...]
@@ -162,9 +162,9 @@ class Proposal:
     action: Action
     root: str
     """The first task of the tree, over which attempts are counted."""
-    presented: Presented
+    presented: Presentation
     verdict: Verdict
-    basis: Basis
+    basis: ReadVersions
     flags: tuple[str, ...]
     scope: str
     """Digest of the task's scope; empty without a task."""

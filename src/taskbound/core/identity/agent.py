@@ -51,7 +51,7 @@ from taskbound.core.identity.errors import (
 from taskbound.core.identity.person import Breadth, PersonState, human_of, humans
 from taskbound.core.identity.proof import WorkloadKind, agent_name
 from taskbound.core.identity.selector import Selector
-from taskbound.core.scope import Missed, Scope, cover
+from taskbound.core.scope import NotCovered, Scope, cover
 from taskbound.core.scope.algebra import NotCovers, covers
 from taskbound.core.transition import Transitions
 
@@ -378,7 +378,7 @@ def misses(
             return f"`{reach.person}` may grant nothing"
         case Scope() as grantable:
             found = cover(grantable, tool, arguments, schema)
-            return f"`{reach.person}` may not grant it" if isinstance(found, Missed) else ""
+            return f"`{reach.person}` may not grant it" if isinstance(found, NotCovered) else ""
 
 
 def why_not(
@@ -389,7 +389,7 @@ def why_not(
     schema: Mapping[str, JsonValue] | None,
 ) -> str:
     """Why this person cannot give the agent a task that covers the call; empty if they can."""
-    if isinstance(cover(agent.ceiling, tool, arguments, schema), Missed):
+    if isinstance(cover(agent.ceiling, tool, arguments, schema), NotCovered):
         return f"the ceiling of agent `{agent.name}` does not cover it, so no person may grant it"
     return misses(reach, tool, arguments, schema)
 

@@ -212,7 +212,7 @@ class KeyFile:
     uid: int
 
 
-class Vouching(Enum):
+class RequiredVouchers(Enum):
     """Who must sign beside the new key."""
 
     ANOTHER = "another"
@@ -246,16 +246,16 @@ def require_custody(
 
 def vouching_of(
     person: str, persons: Mapping[str, Person], keys: Iterable[PersonKey], namespace: Namespace, now: Instant
-) -> tuple[Vouching, tuple[str, ...]]:
+) -> tuple[RequiredVouchers, tuple[str, ...]]:
     """The required voucher kind for a person's new key, and the possible vouchers."""
     own = human_of(person, persons)
     counting = {one.person for one in keys if not why_not_standing(one, persons, now)}
     others = sorted(name for name in counting if human_of(name, persons) != own)
     if others:
-        return Vouching.ANOTHER, tuple(others)
+        return RequiredVouchers.ANOTHER, tuple(others)
     if counting:
-        return Vouching.OWN, tuple(sorted(counting))
-    return (Vouching.OWNER if namespace.keys else Vouching.NOBODY), ()
+        return RequiredVouchers.OWN, tuple(sorted(counting))
+    return (RequiredVouchers.OWNER if namespace.keys else RequiredVouchers.NOBODY), ()
 
 
 def require_voucher(key: PersonKey, voucher: PersonKey, can: Collection[str]) -> None:

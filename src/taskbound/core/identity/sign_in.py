@@ -212,7 +212,7 @@ class SignIn:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Brought:
+class SignInReturn:
     """What a browser brings back from an issuer; its repr omits the code."""
 
     issuer: str
@@ -226,7 +226,7 @@ class Brought:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SaidOfPerson:
+class PersonClaims:
     """An issuer's verified claims about a person."""
 
     subject: str
@@ -265,7 +265,7 @@ def parse_demands(max_age: int, acr: str) -> None:
         raise BadReturnError("`max_age` is seconds of at most a year, and `acr` one word", where="max_age")
 
 
-def require_answer(waiting: SignIn, brought: Brought, secret: str, own: str, now: Instant) -> None:
+def require_answer(waiting: SignIn, brought: SignInReturn, secret: str, own: str, now: Instant) -> None:
     """`secret` is the browser's, empty if it has none; `own` is the `iss` of the issuer that was asked."""
     if not compare_digest(secret_digest(secret), waiting.browser):
         raise ElsewhereError("the sign-in was begun by another browser, or was begun anew since")  # 2
@@ -282,7 +282,7 @@ def require_answer(waiting: SignIn, brought: Brought, secret: str, own: str, now
         raise SignInDeniedError("the issuer gave no code")
 
 
-def require_demands(waiting: SignIn, said: SaidOfPerson, nonce: str, now: Instant) -> None:
+def require_demands(waiting: SignIn, said: PersonClaims, nonce: str, now: Instant) -> None:
     """Raises unless the issuer's claims are for this sign-in and meet its demands."""
     if not compare_digest(said.nonce.encode(), nonce.encode()):
         raise SignInTokenError("the ID token is for another sign-in", where="nonce")  # 2

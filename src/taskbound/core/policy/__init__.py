@@ -30,10 +30,10 @@ from taskbound.core.policy.bundle import (
     BASE_FILE,
     MAX_BUNDLE,
     MAX_FILES,
+    ActiveBundle,
     AuthorActivatesError,
     BadBundleError,
     DamagedBundleError,
-    InForce,
     MovedInForceError,
     NotInForceBeforeError,
     PolicyBundle,
@@ -57,7 +57,14 @@ from taskbound.core.policy.case import (
     request_of,
     words_of,
 )
-from taskbound.core.policy.turning import GrantsFor, Turn, Turns, conclude_within, grants_for, turns_within
+from taskbound.core.policy.turning import (
+    Counterfactual,
+    Counterfactuals,
+    GrantsFor,
+    conclude_within,
+    grants_for,
+    turns_within,
+)
 
 __all__ = [
     "BASE_FILE",
@@ -69,9 +76,12 @@ __all__ = [
     "TIMED",
     "TRIED",
     "VOUCHED",
+    "ActiveBundle",
     "AuthorActivatesError",
     "BadBundleError",
     "BadCaseError",
+    "Counterfactual",
+    "Counterfactuals",
     "DamagedBundleError",
     "Erred",
     "Expectation",
@@ -81,7 +91,6 @@ __all__ = [
     "Forbidden",
     "GrantsFor",
     "Held",
-    "InForce",
     "MovedInForceError",
     "NotInForceBeforeError",
     "Permitted",
@@ -95,8 +104,6 @@ __all__ = [
     "PolicySyntaxError",
     "PolicyTool",
     "PolicyTrace",
-    "Turn",
-    "Turns",
     "UnknownBundleError",
     "bundle_digest",
     "conclude",

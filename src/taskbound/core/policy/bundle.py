@@ -192,7 +192,7 @@ class NotInForceBeforeError(DeniedError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class InForce:
+class ActiveBundle:
     """The bundle in force in a namespace."""
 
     epoch: int = 0
@@ -212,12 +212,12 @@ def require_activator(author: str, activator: str, persons: Mapping[str, Person]
     return True
 
 
-def require_unmoved(seen: InForce, now: InForce) -> None:
+def require_unmoved(seen: ActiveBundle, now: ActiveBundle) -> None:
     if seen != now:
         raise MovedInForceError(f"bundle `{now.digest or 'base'}` was put in force meanwhile")
 
 
-def require_earlier(now: InForce, past: Iterable[InForce], told: str | None) -> str:
+def require_earlier(now: ActiveBundle, past: Iterable[ActiveBundle], told: str | None) -> str:
     """Returns the digest to go back to; raises NotInForceBeforeError if there is none.
 
     `past` is newest first; `told` is the requested digest, empty for the base alone, None for the previous

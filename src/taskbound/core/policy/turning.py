@@ -18,7 +18,7 @@ from taskbound.core.action.text import TextKind
 from taskbound.core.dataclass import dataclass
 from taskbound.core.policy.answer import FACTS, Fact, FactKind, Forbidden, conclude
 from taskbound.core.policy.case import words_of
-from taskbound.core.scope import Missed, cover
+from taskbound.core.scope import NotCovered, cover
 from taskbound.core.scope.grant import describe_grant
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ _TWINS: Final[Mapping[str, str]] = {"effect": "tool.effect", "tool.effect": "eff
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Turn:
+class Counterfactual:
     """A change that gives another conclusion."""
 
     what: str
@@ -58,32 +58,32 @@ class Turn:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Turns:
+class Counterfactuals:
     """All changes found, and whether everything that was read was tried."""
 
-    found: tuple[Turn, ...]
+    found: tuple[Counterfactual, ...]
     whole: bool
 
 
 def turns(
     request: PolicyRequest, trace: PolicyTrace, judge: Callable[[PolicyRequest], PolicyConclusion]
-) -> Turns:
+) -> Counterfactuals:
     """Returns the changes for a request; `judge` concludes a changed request."""
     now = _bare(judge(request))
-    found: list[Turn] = []
+    found: list[Counterfactual] = []
     asked = 0
     seen: set[str] = set()
     for what, change, other in _changes(request, trace):
         if what in seen:
             continue
         if asked >= _MOST:
-            return Turns(found=tuple(found), whole=False)  # 2
+            return Counterfactuals(found=tuple(found), whole=False)  # 2
         asked += 1
         then = judge(other)
         if _bare(then) != now:
             seen.add(what)  # 1
-            found.append(Turn(what=what, change=change, answer=words_of(then)))
-    return Turns(found=tuple(found), whole=True)
+            found.append(Counterfactual(what=what, change=change, answer=words_of(then)))
+    return Counterfactuals(found=tuple(found), whole=True)
 
 
 def _bare(found: PolicyConclusion) -> PolicyConclusion:
@@ -160,7 +160,7 @@ class GrantsFor:
 
 def grants_for(scope: Scope, request: PolicyRequest, *, step: int = 0) -> GrantsFor:
     found = _look(scope, request, step)
-    if isinstance(found, Missed):
+    if isinstance(found, NotCovered):
         return GrantsFor(covering=(), nearest=found.sentences)
     ids = [one.grant for one in found.payers]
     named = {one.id: describe_grant(one) for one in scope.grants if one.id in ids}
@@ -171,7 +171,7 @@ def conclude_within(
     scope: Scope | None, request: PolicyRequest, answer: PolicyAnswer, *, step: int = 0
 ) -> PolicyConclusion:
     found = None if scope is None else _look(scope, request, step)
-    if isinstance(found, Missed):
+    if isinstance(found, NotCovered):
         return Forbidden(code=_OUTSIDE, policies=(), details=found.sentences)
     return conclude(answer)
 
@@ -183,7 +183,7 @@ def turns_within(
     ask: Callable[[PolicyRequest], PolicyAnswer],
     *,
     step: int = 0,
-) -> Turns:
+) -> Counterfactuals:
     """Returns the changes of facts, arguments and scope; `ask` is the engine."""
     if scope is None:
         return turns(request, trace, lambda one: conclude(ask(one)))
@@ -196,15 +196,17 @@ def turns_within(
 
 def _turn_of_scope(
     scope: Scope, request: PolicyRequest, ask: Callable[[PolicyRequest], PolicyAnswer], step: int
-) -> Turn:
+) -> Counterfactual:
     found = _look(scope, request, step)
-    if isinstance(found, Missed):
+    if isinstance(found, NotCovered):
         then = words_of(conclude(ask(request)))
-        return Turn(what="scope", change="with a grant that covers it as it is", answer=then)
+        return Counterfactual(what="scope", change="with a grant that covers it as it is", answer=then)
     ids = [one.grant for one in found.payers]
     named = "grant" if len(ids) == 1 else "grants"
-    return Turn(what="scope", change=f"without {named} {', '.join(ids)}", answer=f"refuse, {_OUTSIDE}")
+    return Counterfactual(
+        what="scope", change=f"without {named} {', '.join(ids)}", answer=f"refuse, {_OUTSIDE}"
+    )
 
 
-def _look(scope: Scope, request: PolicyRequest, step: int) -> Covered | Missed:
+def _look(scope: Scope, request: PolicyRequest, step: int) -> Covered | NotCovered:
     return cover(scope, request.tool, request.arguments, request.schema, step=step)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from taskbound.core.scope.cover import Miss, Missed, cover
+from taskbound.core.scope.cover import Miss, NotCovered, cover
 from taskbound.core.scope.grant import (
+    ActiveGrants,
     Grant,
-    InForce,
     Others,
     Scope,
     Step,
@@ -22,14 +22,14 @@ from taskbound.core.scope.path import ArgumentPath
 from taskbound.core.scope.show import ScopeSyntaxError
 
 __all__ = [
+    "ActiveGrants",
     "ArgumentPath",
     "Charge",
     "Covered",
     "Exhausted",
     "Grant",
-    "InForce",
     "Miss",
-    "Missed",
+    "NotCovered",
     "Others",
     "Paid",
     "Payer",

@@ -39,7 +39,7 @@ from taskbound.core.scope.path import (
     schema_of_member,
 )
 from taskbound.core.scope.show import bare, show
-from taskbound.core.scope.values import MET, Met, Unmet, Verdict
+from taskbound.core.scope.values import MET, Match, Mismatch, Verdict
 from taskbound.core.transition import NoTruth
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 
     from taskbound.core.action.canonical import JsonValue
     from taskbound.core.scope.constraints.constraint import Constraint
-    from taskbound.core.scope.grant import Grant, InForce, Scope
+    from taskbound.core.scope.grant import ActiveGrants, Grant, Scope
     from taskbound.core.scope.path import Node
     from taskbound.core.tool.name import UriTemplate
 
@@ -85,7 +85,7 @@ class Miss:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Missed(NoTruth):
+class NotCovered(NoTruth):
     """No grant covers the call."""
 
     tool: str
@@ -124,19 +124,19 @@ class Missed(NoTruth):
         return "; ".join(told[:_MAX_TOLD]) + (f"; and {rest} more" if rest else "")
 
 
-def explain(in_force: InForce, tool: str, arguments: Arguments, schema: Schema) -> Missed:
+def explain(in_force: ActiveGrants, tool: str, arguments: Arguments, schema: Schema) -> NotCovered:
     named = in_force.by_tool.get(tool, ())
     if not named:
         tools = sorted(in_force.by_tool)
         more = max(0, len(tools) - _MAX_TOOLS)
-        return Missed(tool=bare(tool), grant=None, misses=(), more=more, tools=tuple(tools[:_MAX_TOOLS]))
+        return NotCovered(tool=bare(tool), grant=None, misses=(), more=more, tools=tuple(tools[:_MAX_TOOLS]))
     nearest = min(named, key=lambda grant: _distance(grant, arguments, schema))  # `min` keeps the first
     misses = [
         _word(nearest, judged, judged.verdict)
         for judged in judge(nearest, arguments, schema)
-        if isinstance(judged.verdict, Unmet)
+        if isinstance(judged.verdict, Mismatch)
     ]
-    return Missed(
+    return NotCovered(
         tool=bare(tool),
         grant=nearest.id,
         misses=tuple(misses[:_MAX_MISSES]),
@@ -162,7 +162,7 @@ class Judged(NamedTuple):
 def judge(grant: Grant, arguments: Arguments, schema: Schema) -> Iterator[Judged]:
     """Yields the verdict on each place of the grant or the call, in a fixed order; a list stops at a miss."""
     for judged in _judge_members(grant.tree, (), arguments, schema):
-        if grant.totals and judged.node is not None and isinstance(judged.verdict, Met):
+        if grant.totals and judged.node is not None and isinstance(judged.verdict, Match):
             verdict = judge_amount(grant.totals, judged.node.path, judged.value, arguments)
             yield judged._replace(verdict=verdict)
         else:
@@ -190,13 +190,13 @@ def _judge_value(
     node: Node, steps: tuple[str | int, ...], value: JsonValue, schema: Schema
 ) -> Iterator[Judged]:
     verdict = MET if node.rule is None else node.rule.permits(value)
-    if isinstance(verdict, Met) and node.items is not None and not isinstance(value, list):
+    if isinstance(verdict, Match) and node.items is not None and not isinstance(value, list):
         verdict = NOT_A_LIST
-    if isinstance(verdict, Met) and node.members and not isinstance(value, dict):
+    if isinstance(verdict, Match) and node.members and not isinstance(value, dict):
         verdict = NOT_AN_OBJECT
-    if node.rule is not None or isinstance(verdict, Unmet):
+    if node.rule is not None or isinstance(verdict, Mismatch):
         yield Judged(steps, verdict, value, node, schema)
-    if isinstance(verdict, Unmet):
+    if isinstance(verdict, Mismatch):
         return
     if node.members and isinstance(value, dict):
         yield from _judge_members(node, steps, value, schema)
@@ -205,21 +205,21 @@ def _judge_value(
         for index, item in enumerate(value):
             found = tuple(_judge_value(node.items, (*steps, index), item, about))
             yield from found
-            if any(isinstance(one.verdict, Unmet) for one in found):
+            if any(isinstance(one.verdict, Mismatch) for one in found):
                 return
 
 
 def _distance(grant: Grant, arguments: Arguments, schema: Schema) -> tuple[int, int]:
     accepted = missed = 0
     for judged in judge(grant, arguments, schema):
-        if isinstance(judged.verdict, Met):
+        if isinstance(judged.verdict, Match):
             accepted += 1
         else:
             missed += 1
     return -accepted, missed
 
 
-def _word(grant: Grant, judged: Judged, verdict: Unmet) -> Miss:
+def _word(grant: Grant, judged: Judged, verdict: Mismatch) -> Miss:
     hint = hint_of(judged.steps)
     return Miss(
         argument=label(judged.steps),
@@ -261,7 +261,7 @@ def cover(
     schema: Mapping[str, JsonValue] | None,
     *,
     step: int = 0,
-) -> Covered | Missed:
+) -> Covered | NotCovered:
     """Returns the covering grants, whatever is left of their limits; `schema` is the pinned one."""
     in_force = scope.at(step)
     named = in_force.by_tool.get(tool, ())  # rule 3
@@ -276,14 +276,14 @@ def _payer(
 ) -> Payer | None:
     """Fast equivalent of `judge` for a covering grant; a test compares both."""
     if grant.deep:
-        if not isinstance(meets_members(grant.tree, arguments, schema), Met):
+        if not isinstance(meets_members(grant.tree, arguments, schema), Match):
             return None
         return _charged(grant, arguments) if grant.totals else grant.flat
     present = 0
     for name, constraint, required in grant.plan:
         if name in arguments:
             present += 1
-            if not isinstance(constraint.permits(arguments[name]), Met):
+            if not isinstance(constraint.permits(arguments[name]), Match):
                 return None
         elif required:
             return None
@@ -296,14 +296,14 @@ def _payer(
 
 def _charged(grant: Grant, arguments: Mapping[str, JsonValue]) -> Payer | None:
     amounts = amounts_of(grant.totals, arguments)
-    if isinstance(amounts, Unmet):
+    if isinstance(amounts, Mismatch):
         return None
     totals = [Charge(limit=one.key, amount=units, exponent=one.exponent) for one, units in amounts]
     return Payer(grant=grant.id, charges=(*grant.flat.charges, *totals), rates=grant.rates)
 
 
-_NOT_NAMED: Final = Unmet(code="tool-not-granted", reason="is of a tool that no grant names")
-_NO_EXPANSION: Final = Unmet(code="no-expansion", reason="stands for no URI that is granted")
+_NOT_NAMED: Final = Mismatch(code="tool-not-granted", reason="is of a tool that no grant names")
+_NO_EXPANSION: Final = Mismatch(code="no-expansion", reason="stands for no URI that is granted")
 _AUTHORITY: Final = re.compile(r"[A-Za-z]{2,5}://[^/]+/")
 
 
@@ -318,7 +318,7 @@ def could_cover(
     verdict: Verdict = _NOT_NAMED
     for grant in scope.at(step).by_tool.get(tool, ()):
         verdict = _begun(grant, known, schema)
-        if isinstance(verdict, Met):
+        if isinstance(verdict, Match):
             return verdict
     return verdict
 
@@ -335,7 +335,7 @@ def could_cover_template(
             verdict = _NO_EXPANSION
         else:
             verdict = MET
-        if isinstance(verdict, Met):
+        if isinstance(verdict, Match):
             return verdict
     return verdict
 
@@ -348,7 +348,7 @@ def _begun(grant: Grant, known: Mapping[str, JsonValue], schema: Mapping[str, Js
                 return UNMENTIONED
             continue
         verdict = meets(node, value, schema_of_member(schema, name))
-        if not isinstance(verdict, Met):
+        if not isinstance(verdict, Match):
             return verdict
     return MET
 
@@ -363,5 +363,5 @@ def _excluded(rule: Constraint, template: UriTemplate) -> bool:
         return True
     authority = _AUTHORITY.match(template.prefix)
     if isinstance(rule, Url) and authority is not None:
-        return isinstance(replace(rule, path="/").permits(authority[0]), Unmet)
+        return isinstance(replace(rule, path="/").permits(authority[0]), Mismatch)
     return bool(template.prefix) and isinstance(Prefix(prefix=template.prefix).excludes(rule), Excluded)

@@ -135,14 +135,14 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class InForce:
+class ActiveGrants:
     """The grants in force in one step, in the order in which they pay."""
 
     grants: tuple[Grant, ...]
     by_tool: Mapping[str, tuple[Grant, ...]]
 
     @classmethod
-    def of(cls, grants: tuple[Grant, ...]) -> InForce:
+    def of(cls, grants: tuple[Grant, ...]) -> ActiveGrants:
         named: dict[str, list[Grant]] = {}
         for grant in grants:
             named.setdefault(grant.tool, []).append(grant)
@@ -150,7 +150,7 @@ class InForce:
         return cls(grants=grants, by_tool=index)
 
 
-_NOTHING: Final = InForce.of(())
+_NOTHING: Final = ActiveGrants.of(())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,25 +167,25 @@ class Scope:
     """SHA-256 over the canonical bytes of kind, version and scope, in hex; equality is equality of this."""
     by_tool: Mapping[str, tuple[Grant, ...]] = field(init=False, repr=False, compare=False)
     """The grants of all steps; what may be done in one is `at`."""
-    in_force: tuple[InForce, ...] = field(init=False, repr=False, compare=False)
+    in_force: tuple[ActiveGrants, ...] = field(init=False, repr=False, compare=False)
     """Step by step; at least one."""
 
     def __post_init__(self) -> None:
         form: JsonValue = {"grants": [grant.value() for grant in self.grants]}
         if self.steps:
             form = {"steps": [_step_value(step) for step in self.steps]}
-        every = InForce.of(self.grants)
-        in_force: list[InForce] = []
+        every = ActiveGrants.of(self.grants)
+        in_force: list[ActiveGrants] = []
         for step in self.steps:
             kept = in_force[-1].grants if step.keep and in_force else ()
-            in_force.append(InForce.of((*kept, *step.grants)))
+            in_force.append(ActiveGrants.of((*kept, *step.grants)))
         whole = canonical({"kind": _KIND, "version": _VERSION, "scope": form})
         object.__setattr__(self, "canonical", canonical(form))
         object.__setattr__(self, "digest", sha256(whole).hexdigest())
         object.__setattr__(self, "by_tool", every.by_tool)
         object.__setattr__(self, "in_force", tuple(in_force) or (every,))
 
-    def at(self, step: int) -> InForce:
+    def at(self, step: int) -> ActiveGrants:
         """Returns the grants in force in a step, counted from 0; none for a step that does not exist."""
         return self.in_force[step] if 0 <= step < len(self.in_force) else _NOTHING
 

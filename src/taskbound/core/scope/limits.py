@@ -36,7 +36,7 @@ from taskbound.core.scope.values import (
     INT64_MAX,
     MAX_EXPONENT,
     MET,
-    Unmet,
+    Mismatch,
     Verdict,
     read_amount,
     read_amount_text,
@@ -74,7 +74,7 @@ OPENED: Final = "/opened"
 MAX_RATES: Final = 4
 MAX_SECONDS: Final = 366 * 86_400
 
-_NO_CURRENCY: Final = Unmet(code="currency-not-granted", reason="is not a currency that is granted")
+_NO_CURRENCY: Final = Mismatch(code="currency-not-granted", reason="is not a currency that is granted")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,7 +95,7 @@ class Total:
     currency: str = ""
     """Its code; the total is charged when the call names it."""
 
-    def read(self, value: JsonValue) -> int | Unmet:
+    def read(self, value: JsonValue) -> int | Mismatch:
         """Returns the amount in minor units, or why it cannot be counted."""
         if self.text and isinstance(value, str):
             return read_amount_text(value, self.exponent)
@@ -118,14 +118,14 @@ class Rate:
 
 def amounts_of(
     totals: tuple[Total, ...], arguments: Mapping[str, JsonValue]
-) -> tuple[tuple[Total, int], ...] | Unmet:
+) -> tuple[tuple[Total, int], ...] | Mismatch:
     """Returns the charge of each total that the call concerns, or why it cannot be counted."""
     found: list[tuple[Total, int]] = []
     counted: set[str] = set()
     for total in totals:
         if total.selector is None or value_at(arguments, total.selector.steps) == total.currency:
             amount = total.read(value_at(arguments, total.path.steps))
-            if isinstance(amount, Unmet):
+            if isinstance(amount, Mismatch):
                 return amount
             counted.add(total.path.text)
             found.append((total, amount))
@@ -144,7 +144,7 @@ def judge_amount(
     for total in totals:
         if total.path == path and (total.selector is None or _names(total, total.selector, arguments)):
             amount = total.read(value)
-            if isinstance(amount, Unmet):
+            if isinstance(amount, Mismatch):
                 return amount
     return MET
 
@@ -244,7 +244,7 @@ def _read_limits(value: JsonValue, place: Place) -> list[tuple[str, int]]:
         if code not in PLACES:
             raise here.fault("is not the code of a currency in use, such as EUR (ISO 4217)")
         amount = read_amount_text(here.read_text(body), PLACES[code])
-        if isinstance(amount, Unmet):
+        if isinstance(amount, Mismatch):
             raise here.fault(f"`{quote(here.read_text(body))}` {amount.reason}; write it as 1000.00")
         if not 1 <= amount <= MAX_INTEGER:
             raise here.fault(f"must be from 1 to {MAX_INTEGER} of the smallest unit")

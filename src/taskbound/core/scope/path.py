@@ -32,7 +32,7 @@ from taskbound.core.action.parse import parse_document
 from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import MalformedError
 from taskbound.core.scope.show import ScopeSyntaxError, bare, is_secret_name, kind_of, quote
-from taskbound.core.scope.values import MET, Met, Unmet, Verdict, same
+from taskbound.core.scope.values import MET, Match, Mismatch, Verdict, same
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -163,10 +163,10 @@ def _fault(text: str, at: int) -> str:
     )
 
 
-MISSING: Final = Unmet(code="argument-missing", reason="is missing")
-UNMENTIONED: Final = Unmet(code="argument-unmentioned", reason="is not mentioned by the grant")
-NOT_A_LIST: Final = Unmet(code="not-a-list", reason="is not a list")
-NOT_AN_OBJECT: Final = Unmet(code="not-an-object", reason="is not an object")
+MISSING: Final = Mismatch(code="argument-missing", reason="is missing")
+UNMENTIONED: Final = Mismatch(code="argument-unmentioned", reason="is not mentioned by the grant")
+NOT_A_LIST: Final = Mismatch(code="not-a-list", reason="is not a list")
+NOT_AN_OBJECT: Final = Mismatch(code="not-an-object", reason="is not an object")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -229,7 +229,7 @@ def _node(
 def meets(node: Node, value: JsonValue, schema: Schema) -> Verdict:
     if node.rule is not None:
         verdict = node.rule.permits(value)
-        if not isinstance(verdict, Met):
+        if not isinstance(verdict, Match):
             return verdict
     if node.items is not None:  # rule 4
         if not isinstance(value, list):
@@ -237,7 +237,7 @@ def meets(node: Node, value: JsonValue, schema: Schema) -> Verdict:
         about = schema_of_items(schema)
         for item in value:
             verdict = meets(node.items, item, about)
-            if not isinstance(verdict, Met):
+            if not isinstance(verdict, Match):
                 return verdict
         return MET
     if not node.members:
@@ -251,7 +251,7 @@ def meets_members(node: Node, value: Mapping[str, JsonValue], schema: Schema) ->
         if name in value:
             present += 1
             verdict = meets(child, value[name], schema_of_member(schema, name))
-            if not isinstance(verdict, Met):
+            if not isinstance(verdict, Match):
                 return verdict
         elif child.required:
             return MISSING

@@ -23,27 +23,27 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from taskbound.core.scope.values import Unmet
+from taskbound.core.scope.values import Mismatch
 
 _PATH_MAX: Final = 4095
 _NAME_MAX: Final = 255
 
-_EMPTY = Unmet(code="path-empty", reason="is empty")
-_TOO_LONG = Unmet(code="path-too-long", reason="is longer than a path or a name in one can be")
-_RELATIVE = Unmet(
+_EMPTY = Mismatch(code="path-empty", reason="is empty")
+_TOO_LONG = Mismatch(code="path-too-long", reason="is longer than a path or a name in one can be")
+_RELATIVE = Mismatch(
     code="path-relative", reason="is not an absolute path, and what it starts from can't be known"
 )
 
 _FAULTS: Final = {
-    "control": Unmet(code="path-control", reason="holds a control character"),
-    "backslash": Unmet(code="path-backslash", reason="holds a backslash, which some read as a slash"),
-    "percent": Unmet(
+    "control": Mismatch(code="path-control", reason="holds a control character"),
+    "backslash": Mismatch(code="path-backslash", reason="holds a backslash, which some read as a slash"),
+    "percent": Mismatch(
         code="path-percent", reason="holds a percent escape, which may be decoded to something else"
     ),
-    "foreign": Unmet(code="path-foreign", reason="holds a name that some file systems read as another"),
-    "expansion": Unmet(code="path-expansion", reason="holds what may be expanded to something else"),
-    "doubled": Unmet(code="path-doubled-slash", reason="holds an empty name between two slashes"),
-    "dots": Unmet(code="path-dots", reason="holds a name that begins with two dots"),
+    "foreign": Mismatch(code="path-foreign", reason="holds a name that some file systems read as another"),
+    "expansion": Mismatch(code="path-expansion", reason="holds what may be expanded to something else"),
+    "doubled": Mismatch(code="path-doubled-slash", reason="holds an empty name between two slashes"),
+    "dots": Mismatch(code="path-dots", reason="holds a name that begins with two dots"),
 }
 # One pass; every alternative is linear, and the first that fits names the fault.
 _FAULT: Final = re.compile(
@@ -60,7 +60,7 @@ _FAULT: Final = re.compile(
 )
 
 
-def resolve(path: str) -> str | Unmet:
+def resolve(path: str) -> str | Mismatch:
     """Returns the normal form, such as ``/a/c`` for ``/a/./b/../c/``, or why the path is refused."""
     fault = _fault_of(path)
     if fault is not None:
@@ -76,7 +76,7 @@ def resolve(path: str) -> str | Unmet:
     return "/" + "/".join(names)
 
 
-def _fault_of(path: str) -> Unmet | None:
+def _fault_of(path: str) -> Mismatch | None:
     if not path:
         return _EMPTY  # rule 1
     if _is_too_long(path):

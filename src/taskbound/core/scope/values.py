@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Met(NoTruth):
+class Match(NoTruth):
     """The constraint permits the value."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Unmet(NoTruth):
+class Mismatch(NoTruth):
     """The constraint does not permit the value, or cannot judge it."""
 
     code: str
@@ -33,20 +33,20 @@ class Unmet(NoTruth):
     """Plain words, such as "is above 50"."""
 
 
-Verdict: TypeAlias = Met | Unmet
+Verdict: TypeAlias = Match | Mismatch
 
-MET = Met()
+MET = Match()
 
 
 INT64_MAX: Final = 2**63 - 1
 MAX_EXPONENT: Final = 9
 
-NOT_A_NUMBER = Unmet(code="not-a-number", reason="is not a number")
+NOT_A_NUMBER = Mismatch(code="not-a-number", reason="is not a number")
 _LONGEST: Final = 32
 _DECIMAL: Final = re.compile(r"(?:0|[1-9][0-9]*)(?:\.[0-9]+)?")
-_NOT_DECIMAL = Unmet(code="not-a-decimal", reason="is not a decimal such as 12.50")
-_NEGATIVE = Unmet(code="negative-amount", reason="is negative, and an amount never is")
-_OVERFLOW = Unmet(code="amount-overflow", reason="is more than an amount can be")
+_NOT_DECIMAL = Mismatch(code="not-a-decimal", reason="is not a decimal such as 12.50")
+_NEGATIVE = Mismatch(code="negative-amount", reason="is negative, and an amount never is")
+_OVERFLOW = Mismatch(code="amount-overflow", reason="is more than an amount can be")
 
 
 def is_number(value: JsonValue) -> TypeGuard[int | float]:
@@ -54,7 +54,7 @@ def is_number(value: JsonValue) -> TypeGuard[int | float]:
     return type(value) is int or (type(value) is float and isfinite(value))
 
 
-def read_decimal(value: JsonValue) -> int | Decimal | Unmet:
+def read_decimal(value: JsonValue) -> int | Decimal | Mismatch:
     """Returns the exact number; a bool, a text or an infinity is not a number."""
     if not is_number(value):
         return NOT_A_NUMBER
@@ -62,7 +62,7 @@ def read_decimal(value: JsonValue) -> int | Decimal | Unmet:
     return value if isinstance(value, int) else Decimal(repr(value))
 
 
-def read_amount(value: JsonValue, exponent: int) -> int | Unmet:
+def read_amount(value: JsonValue, exponent: int) -> int | Mismatch:
     """Returns the amount in minor units, 1250 for 12.5 with exponent 2 (0 to 9 decimals)."""
     if not is_number(value):
         return NOT_A_NUMBER
@@ -70,29 +70,29 @@ def read_amount(value: JsonValue, exponent: int) -> int | Unmet:
         return _NEGATIVE
     # A float's `repr` has the digits of its canonical text, with or without an exponent.
     units = value * power_of_ten(exponent) if isinstance(value, int) else _scale(repr(value), exponent)
-    if isinstance(units, Unmet):
+    if isinstance(units, Mismatch):
         return units
     return units if units <= INT64_MAX else _OVERFLOW
 
 
-def read_amount_text(text: str, exponent: int) -> int | Unmet:
+def read_amount_text(text: str, exponent: int) -> int | Mismatch:
     """Returns the amount of a decimal text in minor units, 1250 for ``12.50`` with exponent 2."""
     if len(text) > _LONGEST or _DECIMAL.fullmatch(text) is None:
         return _NOT_DECIMAL
     units = _scale(text, exponent)
-    if isinstance(units, Unmet):
+    if isinstance(units, Mismatch):
         return units
     return units if units <= INT64_MAX else _OVERFLOW
 
 
-def _scale(text: str, exponent: int) -> int | Unmet:
+def _scale(text: str, exponent: int) -> int | Mismatch:
     # In integers: decimal arithmetic would round to the precision of a context.
     mantissa, _, power = text.partition("e")
     whole, _, fraction = mantissa.partition(".")
     fraction = fraction.rstrip("0")
     shift = exponent - len(fraction) + int(power or "0")
     if shift < 0:  # the shortest digits have no zero at their end to give away
-        return Unmet(code="excess-precision", reason=f"has more than {exponent} decimal places")
+        return Mismatch(code="excess-precision", reason=f"has more than {exponent} decimal places")
     return int(whole + fraction) * power_of_ten(shift)
 
 

@@ -202,7 +202,7 @@ def _bound(properties: Mapping[str, JsonValue], name: str, bound: str) -> int:
     return found
 
 
-class Whose(Enum):
+class LoginOwner(Enum):
     """The owner of a login, as far as its name shows."""
 
     OTHERS = "others"
@@ -235,14 +235,14 @@ class Entry(Enum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
+class ExistingAccess:
     """A login or key in a target that Taskbound did not mint."""
 
     name: str
     """As the target has it: any text."""
     what: str
     """`login` or `key`."""
-    whose: Whose
+    whose: LoginOwner
     reach: Reach
     rights: tuple[str, ...]
     """Short lines of ours; what the target says stands in them between backticks, with visible escapes."""
@@ -260,7 +260,7 @@ class Standing:
 _ORDER: Final = tuple(Reach)
 
 
-def worst_first(found: Iterable[Standing]) -> tuple[Standing, ...]:
+def worst_first(found: Iterable[ExistingAccess]) -> tuple[ExistingAccess, ...]:
     """Sorts discovered logins, the most powerful and oldest first."""
     return tuple(
         sorted(found, key=lambda one: (_ORDER.index(one.reach), one.since is None, one.since or 0, one.name))

@@ -82,7 +82,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from taskbound.core.scope import Grant
-    from taskbound.core.task.spent import Spent
+    from taskbound.core.task.spent import GrantUsage
     from taskbound.core.task.values import Task
 
 
@@ -177,7 +177,7 @@ class Remainders:
     """By row of a limit: what it holds."""
     over: tuple[tuple[str, int], ...]
     """`Task.over` then."""
-    spent: tuple[Spent, ...]
+    spent: tuple[GrantUsage, ...]
     """`Task.spent` then."""
 
 
@@ -212,7 +212,7 @@ def rows_of(
     return Remainders(rows=rows, over=tuple(sorted(over.items())), spent=kept(entries.values(), scope, now))
 
 
-def _keep_rates(rows: dict[str, int], grant: Grant, sources: Sequence[Spent], now: Instant) -> None:
+def _keep_rates(rows: dict[str, int], grant: Grant, sources: Sequence[GrantUsage], now: Instant) -> None:
     limited = any(source.windows for source in sources)
     for rate in grant.rates:
         if len(sources) == 1 and rate.seconds in sources[0].windows:

@@ -52,7 +52,7 @@ Window: TypeAlias = "tuple[Instant, int]"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Spent:
+class GrantUsage:
     """What was used of the calls of one grant."""
 
     place: str
@@ -74,7 +74,7 @@ class Spent:
         return not (self.uses or self.money or self.windows)
 
 
-def account(task: Task, unspent: Mapping[str, int], now: Instant) -> dict[tuple[str, bytes], Spent]:
+def account(task: Task, unspent: Mapping[str, int], now: Instant) -> dict[tuple[str, bytes], GrantUsage]:
     """All use of the task by entry, also of unused current grants; `unspent` is the remainder by limit."""
     entries = {one.key: replace(one, windows=_lasting(one.windows, now)) for one in task.spent}
     given = counted_limits(task.scope)
@@ -87,8 +87,8 @@ def account(task: Task, unspent: Mapping[str, int], now: Instant) -> dict[tuple[
     return entries
 
 
-def spent_of(grant: Grant, given: Mapping[str, int], unspent: Mapping[str, int]) -> Spent:
-    return Spent(
+def spent_of(grant: Grant, given: Mapping[str, int], unspent: Mapping[str, int]) -> GrantUsage:
+    return GrantUsage(
         place=grant.id,
         calls=replace(grant, uses=None, totals=(), rates=()),
         uses=_since(given, unspent, grant.uses_key),
@@ -101,11 +101,11 @@ def spent_of(grant: Grant, given: Mapping[str, int], unspent: Mapping[str, int])
     )
 
 
-def kept(entries: Iterable[Spent], scope: Scope, now: Instant) -> tuple[Spent, ...]:
+def kept(entries: Iterable[GrantUsage], scope: Scope, now: Instant) -> tuple[GrantUsage, ...]:
     """The entries that must be stored with a task in this scope."""
     calls = {canonical(grant.coverage()) for grant in scope.grants}
-    here: list[Spent] = []
-    gone: list[Spent] = []
+    here: list[GrantUsage] = []
+    gone: list[GrantUsage] = []
     for one in entries:
         money = {says: amount for says, amount in one.money.items() if amount}
         still = replace(one, money=money, windows=_lasting(one.windows, now))
@@ -116,10 +116,10 @@ def kept(entries: Iterable[Spent], scope: Scope, now: Instant) -> tuple[Spent, .
     return tuple(sorted((*here, *gone), key=lambda one: one.key))
 
 
-def heirs(entries: Iterable[Spent], scope: Scope) -> dict[str, list[Spent]]:
+def heirs(entries: Iterable[GrantUsage], scope: Scope) -> dict[str, list[GrantUsage]]:
     calls = {grant.id: canonical(grant.coverage()) for grant in scope.grants}
-    same: dict[str, list[Spent]] = {name: [] for name in calls}
-    stray: list[Spent] = []
+    same: dict[str, list[GrantUsage]] = {name: [] for name in calls}
+    stray: list[GrantUsage] = []
     for one in entries:
         place, mine = one.key
         found = [place] if calls.get(place) == mine else [name for name, its in calls.items() if its == mine]
@@ -136,7 +136,7 @@ def heirs(entries: Iterable[Spent], scope: Scope) -> dict[str, list[Spent]]:
     }
 
 
-def used_of(grant: Grant, entries: Iterable[Spent]) -> dict[str, int]:
+def used_of(grant: Grant, entries: Iterable[GrantUsage]) -> dict[str, int]:
     """The use per limit of the grant, without rates: 0 to 2^63 - 1."""
     known = tuple(entries)
     used: dict[str, int] = {}
@@ -152,7 +152,7 @@ def used_of(grant: Grant, entries: Iterable[Spent]) -> dict[str, int]:
     return {limit: min(amount, INT64_MAX) for limit, amount in used.items()}
 
 
-def spent_text(one: Spent) -> str:
+def spent_text(one: GrantUsage) -> str:
     """The text form: canonical JSON with amounts as texts, because they may have 63 bits."""
     money: list[JsonValue] = [[*says, str(amount)] for says, amount in sorted(one.money.items())]
     rates: list[JsonValue] = [
@@ -162,7 +162,7 @@ def spent_text(one: Spent) -> str:
     return canonical({**value, "money": money, "rates": rates}).decode()
 
 
-def spent_words(entries: Iterable[Spent]) -> tuple[str, ...]:
+def spent_words(entries: Iterable[GrantUsage]) -> tuple[str, ...]:
     """The entries for a record, or one digest of them."""
     every = tuple(map(spent_text, entries))
     if sum(map(len, every)) <= _NAMED:
@@ -170,7 +170,7 @@ def spent_words(entries: Iterable[Spent]) -> tuple[str, ...]:
     return (sha256(canonical(list(every))).hexdigest(),)
 
 
-def read_spent(text: str) -> Spent:
+def read_spent(text: str) -> GrantUsage:
     value = parse_object(text.encode(), limits=_READ)
     money: dict[Amount, int] = {}
     for path, selector, currency, places, amount in _rows(value["money"]):
@@ -181,7 +181,7 @@ def read_spent(text: str) -> Spent:
     }
     calls = replace(parse_scope({"grants": [value["calls"]]}).grants[0], id=str(value["place"]))
     uses = int(str(value["uses"]))
-    return Spent(place=calls.id, calls=calls, uses=uses, money=money, windows=windows)
+    return GrantUsage(place=calls.id, calls=calls, uses=uses, money=money, windows=windows)
 
 
 def _rows(value: JsonValue) -> list[list[JsonValue]]:
@@ -192,7 +192,7 @@ def _since(given: Mapping[str, int], unspent: Mapping[str, int], limit: str) -> 
     return max(0, given.get(limit, 0) - unspent.get(limit, 0))
 
 
-def _together(before: Spent, one: Spent) -> Spent:
+def _together(before: GrantUsage, one: GrantUsage) -> GrantUsage:
     money: defaultdict[Amount, int] = defaultdict(int, before.money)
     for says, amount in one.money.items():
         money[says] = min(INT64_MAX, money[says] + amount)
@@ -211,13 +211,13 @@ def _lasting(windows: Mapping[int, Window], now: Instant) -> dict[int, Window]:
     }
 
 
-def _by_tool(entries: Iterable[Spent]) -> list[Spent]:
-    whole: dict[str, Spent] = {}
+def _by_tool(entries: Iterable[GrantUsage]) -> list[GrantUsage]:
+    whole: dict[str, GrantUsage] = {}
     for one in entries:
         name = one.calls.tool
         if name not in whole:
             calls = replace(parse_scope({"grants": [{"tool": name, "others": "any"}]}).grants[0], id="")
-            whole[name] = Spent(place="", calls=calls)
+            whole[name] = GrantUsage(place="", calls=calls)
         before = whole[name]
         windows = dict(before.windows)
         for length, (opened, used) in one.windows.items():
@@ -228,8 +228,8 @@ def _by_tool(entries: Iterable[Spent]) -> list[Spent]:
     return list(whole.values())
 
 
-def _beyond(grant: Grant, used: Mapping[str, int]) -> Spent:
-    return Spent(
+def _beyond(grant: Grant, used: Mapping[str, int]) -> GrantUsage:
+    return GrantUsage(
         place=grant.id,
         calls=grant,
         uses=max(0, used.get(grant.uses_key, 0) - (grant.uses or 0)),

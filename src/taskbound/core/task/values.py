@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from taskbound.core.scope import Scope
     from taskbound.core.scope.algebra import Share
     from taskbound.core.task.evidence import Evidence
-    from taskbound.core.task.spent import Spent
+    from taskbound.core.task.spent import GrantUsage
 
 
 class Holds(Enum):
@@ -199,7 +199,7 @@ class Task:
     """What becomes of its held actions when their calls are over."""
     over: tuple[tuple[str, int], ...] = ()
     """By limit: what the last amendment gave of it, less what it permits; never above zero."""
-    spent: tuple[Spent, ...] = ()
+    spent: tuple[GrantUsage, ...] = ()
     """What was spent until the last amendment, also of grants that it has no more (`spent`)."""
     for_token: bool = False
     """Whether it was begun for a client that shows a token, by an exchange or a consent, and for no other."""

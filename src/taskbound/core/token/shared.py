@@ -253,7 +253,7 @@ class Tally:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SharedWish:
+class SharedRequest:
     """A request that a service wants to begin."""
 
     txn: str
@@ -278,12 +278,12 @@ SharedBeginning: TypeAlias = Begun | Answered | StillServing | Unfinished
 NOT_BEGUN: Final = "this claimant did not begin that request, or has already reported its result"
 
 
-def parse_wish(*, txn: str, token: str, request: str, claimant: str, takes: int) -> SharedWish:
+def parse_wish(*, txn: str, token: str, request: str, claimant: str, takes: int) -> SharedRequest:
     require_named(txn, request, claimant)
     _require(_ID, token, "token")
     if not 1 <= takes <= MOST_TAKES:
         raise BadClaimError(f"a request takes 1 to {MOST_TAKES} seconds", where="takes")
-    return SharedWish(txn=txn, token=token, request=request, claimant=claimant, takes=takes)
+    return SharedRequest(txn=txn, token=token, request=request, claimant=claimant, takes=takes)
 
 
 def require_named(txn: str, request: str, claimant: str) -> None:
@@ -300,7 +300,7 @@ def parse_answer(raw: bytes) -> bytes:
 
 
 def begun_anew(
-    wish: SharedWish, namespace: str, service: str, *, until: Instant, now: Instant
+    wish: SharedRequest, namespace: str, service: str, *, until: Instant, now: Instant
 ) -> SharedClaim:
     return SharedClaim(
         namespace=namespace,
@@ -313,7 +313,7 @@ def begun_anew(
     )
 
 
-def shared_again(found: SharedClaim, wish: SharedWish, now: Instant) -> SharedBeginning:
+def shared_again(found: SharedClaim, wish: SharedRequest, now: Instant) -> SharedBeginning:
     if found.request != wish.request:
         raise OtherRequestError("the transaction was used for another request of this service")
     match found.state:

@@ -163,7 +163,7 @@ _SECOND: Final = seconds(1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TaskGround:
+class TaskTokenFacts:
     """The stored facts behind a task token."""
 
     scope: str
@@ -172,17 +172,17 @@ class TaskGround:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PersonGround:
+class PersonTokenFacts:
     """The facts behind a person's token: the current person."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ServiceGround:
+class ServiceTokenFacts:
     """The facts behind a service's token: the service, its owner and its key."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ActionGround:
+class ActionTokenFacts:
     """The stored facts behind a transaction token."""
 
     tool: str
@@ -202,7 +202,7 @@ class ActionGround:
     """What let in the client with whose token it was asked for; empty where none did."""
 
 
-Ground: TypeAlias = TaskGround | PersonGround | ServiceGround | ActionGround
+Ground: TypeAlias = TaskTokenFacts | PersonTokenFacts | ServiceTokenFacts | ActionTokenFacts
 """What a token speaks of."""
 
 
@@ -219,23 +219,23 @@ def claims_of(token: Token, ground: Ground) -> dict[str, JsonValue]:
     if token.actors:
         claims["act"] = _act(token.actors)
     match ground:
-        case TaskGround() if token.form is TokenForm.TASK:
+        case TaskTokenFacts() if token.form is TokenForm.TASK:
             claims.update(_access(token, agent_name(token.namespace, token.agent), scope="task"))
             claims["task"] = token.task
             if token.may_act:
                 claims["may_act"] = {"sub": token.may_act}
             claims["authorization_details"] = [details_of(token, ground)]
-        case PersonGround() if token.form is TokenForm.PERSON:
+        case PersonTokenFacts() if token.form is TokenForm.PERSON:
             claims.update(_access(token, token.subject, scope="operations"))
             if token.acr:
                 claims["acr"] = token.acr
             if token.authenticated != NEVER:
                 claims["auth_time"] = token.authenticated // _SECOND
-        case ServiceGround() if token.form is TokenForm.SERVICE:
+        case ServiceTokenFacts() if token.form is TokenForm.SERVICE:
             claims.update(_access(token, token.subject, scope="service"))
             claims["service"] = named_in(token.subject)
             claims["proven_by"] = token.proven_by
-        case ActionGround() if token.form is TokenForm.TRANSACTION:
+        case ActionTokenFacts() if token.form is TokenForm.TRANSACTION:
             claims.update(
                 {
                     "txn": token.action,
@@ -245,7 +245,7 @@ def claims_of(token: Token, ground: Ground) -> dict[str, JsonValue]:
                     **_confirmed(token),
                 }
             )
-        case TaskGround() | PersonGround() | ServiceGround() | ActionGround():
+        case TaskTokenFacts() | PersonTokenFacts() | ServiceTokenFacts() | ActionTokenFacts():
             raise TokenAlteredError(f"a token of form `{token.form.value}` speaks of something else")
         case _ as never:
             assert_never(never)
@@ -284,7 +284,7 @@ def _act(actors: tuple[str, ...]) -> JsonValue:
     return inner
 
 
-def details_of(token: Token, ground: TaskGround) -> dict[str, JsonValue]:
+def details_of(token: Token, ground: TaskTokenFacts) -> dict[str, JsonValue]:
     """The `authorization_details` object of a task token (RFC 9396 §2)."""
     return {
         "type": DETAILS,
@@ -295,7 +295,7 @@ def details_of(token: Token, ground: TaskGround) -> dict[str, JsonValue]:
     }
 
 
-def _context(token: Token, ground: ActionGround) -> dict[str, JsonValue]:
+def _context(token: Token, ground: ActionTokenFacts) -> dict[str, JsonValue]:
     context: dict[str, JsonValue] = {
         "namespace": token.namespace,
         "task": token.task,

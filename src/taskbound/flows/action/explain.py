@@ -27,7 +27,7 @@ from taskbound.core.policy import (
     grants_for,
     turns_within,
 )
-from taskbound.core.scope import Missed, cover
+from taskbound.core.scope import NotCovered, cover
 from taskbound.core.task import evidence_text
 from taskbound.core.tool import parse_definition
 from taskbound.flows.decision.facts import COVERED, parse_fact
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from taskbound.core.policy import Fact, PolicyConclusion
     from taskbound.core.scope import Covered, Scope
     from taskbound.core.task import Task
-    from taskbound.flows.means import Means
+    from taskbound.flows.means import Adapters
     from taskbound.ports.action import StoredAction
     from taskbound.ports.policy import PolicyEngine
     from taskbound.ports.store import Snapshot
@@ -93,7 +93,7 @@ class RecordedRequest:
     kept: StoredAction
     request: PolicyRequest
     """With the facts that were recorded, and no others."""
-    covered: Covered | Missed
+    covered: Covered | NotCovered
     """What the task's own scope says of it."""
     scope: Scope
     """The task's own scope."""
@@ -272,17 +272,17 @@ class _Seen:
     turns: tuple[str, ...] = ()
 
 
-def explain(means: Means, namespace: str, action: str) -> Explanation:
-    with means.store.read() as snapshot:
+def explain(adapters: Adapters, namespace: str, action: str) -> Explanation:
+    with adapters.store.read() as snapshot:
         kept = snapshot.actions.action(namespace, action)
         if kept is None:
             raise UnknownActionError(f"no action is named `{action}`")
         task = snapshot.tasks.task(namespace, kept.task) if kept.task else None
         tool = snapshot.tools.tool(namespace, kept.tool)
-        changed = edited(snapshot, kept, means.clock.now())
+        changed = edited(snapshot, kept, adapters.clock.now())
         could = "" if changed else _could_grant(snapshot, kept, task, tool)
         again = NotReplayable(why=changed) if changed else rebuild_request(snapshot, kept)
-        engine = _engine(means, snapshot, kept)
+        engine = _engine(adapters, snapshot, kept)
     facts = (
         f"attempt {kept.attempt}",
         f"scope {kept.scope or '(none)'}",
@@ -314,9 +314,9 @@ def explain(means: Means, namespace: str, action: str) -> Explanation:
     )
 
 
-def _engine(means: Means, snapshot: Snapshot, kept: StoredAction) -> PolicyEngine | str:
+def _engine(adapters: Adapters, snapshot: Snapshot, kept: StoredAction) -> PolicyEngine | str:
     try:
-        return means.policy.engine(snapshot, kept.namespace, kept.bundle)
+        return adapters.policy.engine(snapshot, kept.namespace, kept.bundle)
     except DamagedBundleError as error:
         return error.message
 
@@ -350,7 +350,7 @@ def _could_grant(snapshot: Snapshot, kept: StoredAction, task: Task | None, tool
 
 def _replay(engine: PolicyEngine, again: RecordedRequest) -> str:
     kept, covered = again.kept, again.covered
-    if isinstance(covered, Missed):
+    if isinstance(covered, NotCovered):
         return _compare(kept, "refuse", "outside-scope")
     decision, code = replayed_answer(conclude(engine.answer(again.request)), again)
     if decision == kept.decision == "permit" and kept.grant not in {one.grant for one in covered.payers}:

@@ -31,7 +31,7 @@ from taskbound.core.audit.events import ActionReconciled
 from taskbound.core.credential import credential_of, is_never_begun
 from taskbound.core.dataclass import dataclass
 from taskbound.core.decision import ActHistory, TooManyRefusalsError
-from taskbound.core.decision.hold import is_afar
+from taskbound.core.decision.hold import is_network_holder
 from taskbound.core.errors import DeniedError, MalformedError, UnavailableError
 from taskbound.core.revocation import require_not_stopped
 from taskbound.core.task import require_live
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from taskbound.core.revocation import KillSwitch
     from taskbound.core.task import Task, TaskHead
     from taskbound.flows.decision.commit import Refusals
-    from taskbound.flows.means import Actor, Means
+    from taskbound.flows.means import Actor, Adapters
     from taskbound.ports.action import OpenPermit, StoredAction
     from taskbound.ports.store import Transaction
 
@@ -113,7 +113,7 @@ class Report:
 
     def holds(self, task: str, connection: str) -> bool:
         if self.token:
-            return is_afar(connection) and task == self.task
+            return is_network_holder(connection) and task == self.task
         return connection == self.connection
 
 
@@ -140,7 +140,7 @@ class Withhold(NoTruth):
 Released: TypeAlias = Release | Withhold
 
 
-class Sheet:
+class OutcomeBatch:
     """The rows that a group of outcomes changes."""
 
     def __init__(
@@ -294,8 +294,8 @@ class NotRecordedError(UnavailableError):
 class Outcomes:
     """Records outcomes in groups; must be used from one thread at a time."""
 
-    def __init__(self, means: Means, refusals: Refusals) -> None:
-        self._means = means
+    def __init__(self, adapters: Adapters, refusals: Refusals) -> None:
+        self._adapters = adapters
         self._refusals = refusals
 
     def record(self, reports: Sequence[Report]) -> tuple[Released, ...]:
@@ -311,7 +311,7 @@ class Outcomes:
 
     def lose(self, namespace: str, *, connection: str, reason: str) -> int:
         """Marks a connection's open permits unknown; after NotRecordedError the caller must retry."""
-        with self._means.store.read() as snapshot:
+        with self._adapters.store.read() as snapshot:
             permits = snapshot.actions.open_permits(namespace, connection=connection)
         reports = [
             Report(
@@ -327,9 +327,9 @@ class Outcomes:
     def _left(self, report: Report, answer: Released) -> Released:
         if not isinstance(answer, Withhold) or answer.code not in _UNBELIEVED:
             return answer
-        means = self._means
+        adapters = self._adapters
         try:
-            with means.store.read() as snapshot:
+            with adapters.store.read() as snapshot:
                 kept = snapshot.actions.action(report.namespace, report.action)
             agent = "" if kept is None else kept.agent
             self._refusals.require(report.namespace, agent, code=answer.code)
@@ -342,8 +342,8 @@ class Outcomes:
                 connection="" if kept is None else kept.connection,
                 token=report.token,
             )
-            means.store.write(
-                lambda tx: tx.audit.append(report.namespace, means.writer, [event], means.clock.now())
+            adapters.store.write(
+                lambda tx: tx.audit.append(report.namespace, adapters.writer, [event], adapters.clock.now())
             )
         except TooManyRefusalsError:
             return answer
@@ -355,7 +355,7 @@ class Outcomes:
     def _group(self, namespace: str, reports: Sequence[Report]) -> Sequence[Released]:
         for _ in range(_ROUNDS):
             try:
-                return self._means.store.write(lambda tx: self._write(tx, namespace, reports))
+                return self._adapters.store.write(lambda tx: self._write(tx, namespace, reports))
             except AmbiguousCommitError:
                 return [self._look_up(one) for one in reports]
             except ConflictError:
@@ -367,7 +367,7 @@ class Outcomes:
 
     def _look_up(self, report: Report) -> Released:
         try:
-            with self._means.store.read() as snapshot:
+            with self._adapters.store.read() as snapshot:
                 kept = snapshot.actions.action(report.namespace, report.action)
         except UnavailableError as error:
             return _owed(report, error.code, error.message)
@@ -381,7 +381,7 @@ class Outcomes:
         switch = tx.revocation.lock_kill_switch(namespace)
         permits = tx.actions.lock_permits(namespace, [one.action for one in reports])
         heads = tx.tasks.lock_heads(namespace, {one.task for one in permits.values()})
-        now = self._means.clock.now()
+        now = self._adapters.clock.now()
         unsent = {one.action for one in reports if one.outcome == UNSENT}
         told = {
             one.id
@@ -389,7 +389,7 @@ class Outcomes:
             if one.id in unsent and tx.tokens.is_told(namespace, one.task, one.id)  # under its lock
         }
         minted = {one for one in unsent if _may_be_done(tx, namespace, one, now)}
-        sheet = Sheet(namespace, now, switch, heads, told, minted)
+        sheet = OutcomeBatch(namespace, now, switch, heads, told, minted)
         _, ended = ended_tokens(tx, namespace, {one.token for one in reports if one.token}, now)
         answers: list[Released] = []
         for one in reports:
@@ -399,7 +399,7 @@ class Outcomes:
             permit = permits.get(one.action)
             before = _told_before(tx, sheet, one, permit)
             answers.append(sheet.take(one, permit) if before is None else before)
-        sheet.write(tx, self._means.writer)
+        sheet.write(tx, self._adapters.writer)
         return answers
 
 
@@ -410,7 +410,9 @@ def _may_be_done(tx: Transaction, namespace: str, action: str, now: Instant) -> 
     return renewed_with(tx, namespace, action) is not None
 
 
-def _told_before(tx: Transaction, sheet: Sheet, report: Report, permit: OpenPermit | None) -> Released | None:
+def _told_before(
+    tx: Transaction, sheet: OutcomeBatch, report: Report, permit: OpenPermit | None
+) -> Released | None:
     if permit is None or permit.state in OPEN:
         return None
     kept = tx.actions.action(report.namespace, report.action)
@@ -435,7 +437,7 @@ class BadReconciliationError(MalformedError):
     remedy = "say `succeeded` or `failed`, and in --note how you know"
 
 
-def reconcile(means: Means, namespace: str, action: str, outcome: str, note: str, actor: Actor) -> str:
+def reconcile(adapters: Adapters, namespace: str, action: str, outcome: str, note: str, actor: Actor) -> str:
     event = _RECONCILE_EVENTS.get(outcome)
     if event is None:
         raise BadReconciliationError(f"`{outcome}` is nothing that an action can be reconciled as")
@@ -448,7 +450,7 @@ def reconcile(means: Means, namespace: str, action: str, outcome: str, note: str
         if kept is None or permit is None:
             raise UnknownActionError(f"no action is named `{action}`")
         after = advance(permit.state, event)
-        now = means.clock.now()
+        now = adapters.clock.now()
         change = OutcomeChange(
             id=action,
             before=permit.state,
@@ -472,7 +474,7 @@ def reconcile(means: Means, namespace: str, action: str, outcome: str, note: str
             by=actor.name,
             proof=actor.proof,
         )
-        tx.audit.append(namespace, means.writer, [record], now)
+        tx.audit.append(namespace, adapters.writer, [record], now)
         return after.value
 
-    return means.store.write(work)
+    return adapters.store.write(work)

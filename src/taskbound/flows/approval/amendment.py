@@ -27,7 +27,7 @@ from taskbound.ports.task import AmendmentChange
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from taskbound.core.approval import Circle
+    from taskbound.core.approval import EligibleApprovers
     from taskbound.core.approval.amendment import AmendmentFate, AmendmentQuestion
     from taskbound.core.approval.fatigue import Pace
     from taskbound.core.audit import Event
@@ -36,13 +36,13 @@ if TYPE_CHECKING:
     from taskbound.core.task import Task
     from taskbound.flows.approval.circle import People
     from taskbound.flows.approval.proof.signed import Signed
-    from taskbound.flows.means import Actor, Means
+    from taskbound.flows.means import Actor, Adapters
     from taskbound.flows.policy.engines import Policies
     from taskbound.ports.store import Snapshot, Transaction
     from taskbound.ports.task import StoredAmendment
 
 
-def amendment_circle(snapshot: Snapshot, people: People, task: Task, asker: str) -> Circle:
+def amendment_circle(snapshot: Snapshot, people: People, task: Task, asker: str) -> EligibleApprovers:
     circle = people.circle(snapshot, task, "")
     tools = snapshot.tools.approvers(task.namespace)
     return replace(circle, kin=circle.kin | {asker}, tools=tools)
@@ -127,8 +127,8 @@ def length_of(question: AmendmentQuestion) -> int:
     return len(question.after.canonical.decode()) + len(question.reason) + len(question.purpose)
 
 
-def note_amendment(means: Means, namespace: str, amendment: str, actor: Actor) -> None:
-    with means.store.read() as snapshot:
+def note_amendment(adapters: Adapters, namespace: str, amendment: str, actor: Actor) -> None:
+    with adapters.store.read() as snapshot:
         one = snapshot.amendments.amendment(namespace, amendment)
         if one is None or one.state is not AmendmentState.PENDING or _was_shown(snapshot, one, actor.name):
             return
@@ -137,7 +137,7 @@ def note_amendment(means: Means, namespace: str, amendment: str, actor: Actor) -
     def work(tx: Transaction) -> None:
         if _was_shown(tx, one, actor.name):
             return
-        now = means.clock.now()
+        now = adapters.clock.now()
         tx.approvals.put_display(namespace, amendment, Display(person=actor.name, at=now, length=length))
         event = AmendmentShown(
             amendment=amendment,
@@ -146,9 +146,9 @@ def note_amendment(means: Means, namespace: str, amendment: str, actor: Actor) -
             length=length,
             proof=actor.proof,
         )
-        tx.audit.append(namespace, means.writer, [event], now)
+        tx.audit.append(namespace, adapters.writer, [event], now)
 
-    means.store.write(work)
+    adapters.store.write(work)
 
 
 def _was_shown(snapshot: Snapshot, one: StoredAmendment, person: str) -> bool:

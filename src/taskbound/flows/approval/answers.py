@@ -23,7 +23,7 @@ from taskbound.core.approval import (
     ApprovalOverError,
     ApprovalState,
     BadStatementError,
-    Befallen,
+    Invalidation,
     NotEntitledError,
     Subject,
     UnknownApprovalError,
@@ -38,7 +38,14 @@ from taskbound.core.clock import Instant
 from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import TaskboundError
 from taskbound.flows.approval.amendment import end_amendments
-from taskbound.flows.approval.circle import DAEMON, Told, changed_event, end_approvals, ground_of, tell
+from taskbound.flows.approval.circle import (
+    DAEMON,
+    QuestionUpdate,
+    changed_event,
+    end_approvals,
+    ground_of,
+    tell,
+)
 from taskbound.flows.approval.fatigue import pace_in
 from taskbound.flows.approval.hold.judging import NOBODY, outlives
 from taskbound.flows.approval.plan import (
@@ -66,9 +73,9 @@ if TYPE_CHECKING:
     from taskbound.core.approval import Answer, AnswerSignIn, Question
     from taskbound.core.approval.fatigue import Pace
     from taskbound.core.audit import Event
-    from taskbound.flows.approval.plan import Whole
+    from taskbound.flows.approval.plan import PlanWithApprovals
     from taskbound.flows.approval.proof.signed import Signed
-    from taskbound.flows.means import Actor, Means
+    from taskbound.flows.means import Actor, Adapters
     from taskbound.ports.approval import StoredApproval, StoredPlan
     from taskbound.ports.store import Snapshot, Transaction
 
@@ -76,8 +83,8 @@ if TYPE_CHECKING:
 class Questions:
     """Works on one question at a time within a transaction."""
 
-    def __init__(self, means: Means) -> None:
-        self._means = means
+    def __init__(self, adapters: Adapters) -> None:
+        self._adapters = adapters
 
     def lock(self, tx: Transaction, namespace: str, approval: str) -> StoredApproval | None:
         """Locks the approval after what it rests on."""
@@ -94,7 +101,7 @@ class Questions:
 
     def lock_open(
         self, tx: Transaction, namespace: str, approval: str
-    ) -> tuple[StoredApproval, Befallen | None]:
+    ) -> tuple[StoredApproval, Invalidation | None]:
         """Locks the open approval and returns it with what ends it, if anything."""
         one = self.lock(tx, namespace, approval)
         if one is None:
@@ -103,20 +110,20 @@ class Questions:
             raise ApprovalOverError(f"the question is over: it is {one.state.value}")
         return one, self.fate(tx, one)
 
-    def fate(self, tx: Transaction, one: StoredApproval) -> Befallen | None:
-        ground = ground_of(tx, one.question, self._means.policy)
-        return befallen(one.question, ground, self._means.clock.now())
+    def fate(self, tx: Transaction, one: StoredApproval) -> Invalidation | None:
+        ground = ground_of(tx, one.question, self._adapters.policy)
+        return befallen(one.question, ground, self._adapters.clock.now())
 
     def end(
-        self, tx: Transaction, ending: list[tuple[StoredApproval, Befallen]], by: tuple[str, str] = DAEMON
-    ) -> list[Told]:
-        now = self._means.clock.now()
+        self, tx: Transaction, ending: list[tuple[StoredApproval, Invalidation]], by: tuple[str, str] = DAEMON
+    ) -> list[QuestionUpdate]:
+        now = self._adapters.clock.now()
         events, told = end_approvals(tx, ending, by=by, now=now)
         if events:
             self.record(tx, ending[0][0].question.namespace, events, now)
         return told
 
-    def lock_plan(self, tx: Transaction, namespace: str, plan: str) -> Whole | None:
+    def lock_plan(self, tx: Transaction, namespace: str, plan: str) -> PlanWithApprovals | None:
         """Locks the plan and its steps after what they rest on."""
         stored = tx.approvals.plan(namespace, plan)
         if stored is None:
@@ -131,17 +138,19 @@ class Questions:
     def end_whole(
         self,
         tx: Transaction,
-        whole: Whole,
-        fate: Befallen,
+        whole: PlanWithApprovals,
+        fate: Invalidation,
         by: tuple[str, str] = DAEMON,
-        each: Sequence[Befallen] = (),
-    ) -> list[Told]:
-        now = self._means.clock.now()
+        each: Sequence[Invalidation] = (),
+    ) -> list[QuestionUpdate]:
+        now = self._adapters.clock.now()
         events, told = end_plan(tx, whole, fate, by=by, now=now, each=each)
         self.record(tx, whole.stored.plan.namespace, events, now)
         return told
 
-    def approve(self, tx: Transaction, one: StoredApproval, by: tuple[str, str], now: Instant) -> Told:
+    def approve(
+        self, tx: Transaction, one: StoredApproval, by: tuple[str, str], now: Instant
+    ) -> QuestionUpdate:
         """Marks the approval usable after enough answers."""
         after = advance_approval(one.state, ApprovalEvent.APPROVE)
         reason = "enough have answered"
@@ -153,40 +162,42 @@ class Questions:
         return tell(one, after, reason)
 
     def record(self, tx: Transaction, namespace: str, events: list[Event], now: Instant) -> None:
-        tx.audit.append(namespace, self._means.writer, events, now)
+        tx.audit.append(namespace, self._adapters.writer, events, now)
 
 
 _log = logging.getLogger(__name__)
 
-Answered: TypeAlias = "tuple[Told, str]"
+Answered: TypeAlias = "tuple[QuestionUpdate, str]"
 """What became of the question, and what is missing still."""
 
 
 class Approvals:
     """Takes answers and ends questions; must be used from one thread at a time."""
 
-    def __init__(self, means: Means) -> None:
-        self._means = means
-        self._questions = Questions(means)
+    def __init__(self, adapters: Adapters) -> None:
+        self._adapters = adapters
+        self._questions = Questions(adapters)
 
     def answer(
         self, namespace: str, raw: bytes, signature: bytes, sign_in: AnswerSignIn | None = None
     ) -> Answered:
-        signed = verify_signed(self._means, namespace, raw, signature, sign_in)
+        signed = verify_signed(self._adapters, namespace, raw, signature, sign_in)
         if signed.statement.kind is AnswerKind.NARROW:
             raise BadStatementError("a narrowing is brought with the action that it names")
         hasty: list[tuple[Question, Answer, Pace]] = []
-        answered, over = self._means.store.write(lambda tx: self._answer(tx, namespace, signed, hasty))
+        answered, over = self._adapters.store.write(lambda tx: self._answer(tx, namespace, signed, hasty))
         if over:
             raise ApprovalOverError(f"the question is over: {over}")
         for one in hasty[-1:]:
             from taskbound.flows.approval.limits import alert_hasty  # noqa: PLC0415  # persons import approvals
 
-            alert_hasty(self._means, *one)
+            alert_hasty(self._adapters, *one)
         return answered
 
-    def withdraw(self, namespace: str, approval: str, actor: Actor, *, reason: str) -> tuple[Told, ...]:
-        def work(tx: Transaction) -> tuple[Told, ...]:
+    def withdraw(
+        self, namespace: str, approval: str, actor: Actor, *, reason: str
+    ) -> tuple[QuestionUpdate, ...]:
+        def work(tx: Transaction) -> tuple[QuestionUpdate, ...]:
             whole = lock_open_plan(tx, namespace, approval)
             one = _require_open(tx, namespace, approval) if whole is None else whole.left[0]
             agent = tx.identities.agent(namespace, one.question.agent)
@@ -195,16 +206,18 @@ class Approvals:
                     f"`{actor.name}` neither asked for the task nor owns the agent",
                     remedy="deny it instead, if you may answer it",
                 )
-            fate = Befallen(event=ApprovalEvent.WITHDRAW, reason=reason or f"withdrawn by {actor.name}")
+            fate = Invalidation(event=ApprovalEvent.WITHDRAW, reason=reason or f"withdrawn by {actor.name}")
             by = (actor.name, actor.proof)
             if whole is not None:
                 return tuple(self._questions.end_whole(tx, whole, fate, by))
             return tuple(self._questions.end(tx, [(one, fate)], by))
 
-        return self._means.store.write(work)
+        return self._adapters.store.write(work)
 
-    def leave(self, namespace: str, connection: str, *, action: str = "", reason: str) -> list[Told]:
-        with self._means.store.read() as snapshot:
+    def leave(
+        self, namespace: str, connection: str, *, action: str = "", reason: str
+    ) -> list[QuestionUpdate]:
+        with self._adapters.store.read() as snapshot:
             left = {action, _runs_instead(snapshot, namespace, action)}
             known = [
                 one.question.id
@@ -216,10 +229,10 @@ class Approvals:
         if not known:
             return []
 
-        def work(tx: Transaction) -> list[Told]:
-            fate = Befallen(event=ApprovalEvent.WITHDRAW, reason=reason)
+        def work(tx: Transaction) -> list[QuestionUpdate]:
+            fate = Invalidation(event=ApprovalEvent.WITHDRAW, reason=reason)
             found = [tx.approvals.lock_approval(namespace, name) for name in sorted(known)]
-            ending: list[tuple[StoredApproval, Befallen]] = []
+            ending: list[tuple[StoredApproval, Invalidation]] = []
             for one in found:
                 if one is None or one.state not in OPEN or one.waiter.connection != connection:
                     continue
@@ -229,49 +242,49 @@ class Approvals:
                     ending.append((one, fate))
             return self._questions.end(tx, ending, DAEMON)
 
-        return self._means.store.write(work)
+        return self._adapters.store.write(work)
 
-    def sweep(self) -> list[Told]:
-        now = self._means.clock.now()
-        with self._means.store.read() as snapshot:
-            policies = self._means.policy
+    def sweep(self) -> list[QuestionUpdate]:
+        now = self._adapters.clock.now()
+        with self._adapters.store.read() as snapshot:
+            policies = self._adapters.policy
             due = [
                 one
                 for one in snapshot.approvals.open_approvals()
                 if not one.question.plan
                 and befallen(one.question, ground_of(snapshot, one.question, policies), now) is not None
             ]
-            now = self._means.clock.now()
+            now = self._adapters.clock.now()
             plans = [
                 one
                 for one in snapshot.approvals.open_plans()
                 if fate_of_plan(snapshot, see_whole(snapshot, one), policies, now) is not None
             ]
-        ended: list[Told] = []
+        ended: list[QuestionUpdate] = []
         for stored in plans:
             try:
-                ended += self._means.store.write(partial(self._look_at_plan, stored))
+                ended += self._adapters.store.write(partial(self._look_at_plan, stored))
             except TaskboundError:  # as below
                 _log.exception("plan %s could not be ended", stored.plan.id)
         for one in due:
             try:
-                ended += self._means.store.write(partial(self._look, one))
+                ended += self._adapters.store.write(partial(self._look, one))
             except TaskboundError:  # the next use meets it again; the others are not kept waiting
                 _log.exception("question %s could not be ended", one.question.id)
         return ended
 
-    def _look(self, one: StoredApproval, tx: Transaction) -> list[Told]:
+    def _look(self, one: StoredApproval, tx: Transaction) -> list[QuestionUpdate]:
         found = self._questions.lock(tx, one.question.namespace, one.question.id)
         if found is None or found.state not in OPEN:
             return []
         fate = self._questions.fate(tx, found)
         return [] if fate is None else self._questions.end(tx, [(found, fate)], DAEMON)
 
-    def _look_at_plan(self, stored: StoredPlan, tx: Transaction) -> list[Told]:
+    def _look_at_plan(self, stored: StoredPlan, tx: Transaction) -> list[QuestionUpdate]:
         whole = self._questions.lock_plan(tx, stored.plan.namespace, stored.plan.id)
         if whole is None or whole.stored.state not in OPEN:
             return []
-        fate = fate_of_plan(tx, whole, self._means.policy, self._means.clock.now())
+        fate = fate_of_plan(tx, whole, self._adapters.policy, self._adapters.clock.now())
         return [] if fate is None else self._questions.end_whole(tx, whole, fate, DAEMON)
 
     def _answer(
@@ -286,9 +299,9 @@ class Approvals:
         if fate is not None:
             told = self._questions.end(tx, [(one, fate)], DAEMON)[0]
             return (told, ""), fate.reason
-        now = self._means.clock.now()
+        now = self._adapters.clock.now()
         judged = judge(tx, one, signed, now)
-        count_on(tx, self._means.signatures, judged.key, signed.signature)
+        count_on(tx, self._adapters.signatures, judged.key, signed.signature)
         answer = signed.answer(statement.kind, now)
         tx.approvals.put_answer(namespace, one.question.id, answer)
         pace = pace_in(tx, namespace, one.question.id, answer)
@@ -296,10 +309,10 @@ class Approvals:
             hasty.append((one.question, answer, pace))
         self._questions.record(tx, namespace, [answered_event(one, signed, statement.kind, pace)], now)
         if statement.kind is AnswerKind.DENY:
-            fate = Befallen(event=ApprovalEvent.DENY, reason=f"denied by {statement.person}")
+            fate = Invalidation(event=ApprovalEvent.DENY, reason=f"denied by {statement.person}")
             return (self._questions.end(tx, [(one, fate)], signed.by)[0], ""), ""
         answers = (*one.answers, answer)
-        lacking = judged.people.lacking(one.question, answers, judged.circle, self._means, now)
+        lacking = judged.people.lacking(one.question, answers, judged.circle, self._adapters, now)
         if lacking or one.state is not ApprovalState.PENDING:
             return (tell(one, one.state, ""), lacking), ""
         return (self._questions.approve(tx, one, signed.by, now), ""), ""
@@ -325,7 +338,7 @@ def _runs_instead(snapshot: Snapshot, namespace: str, action: str) -> str:
 def end_of_tasks(
     tx: Transaction, namespace: str, tasks: Collection[str], *, reason: str, by: Actor, now: Instant
 ) -> list[Event]:
-    fate = Befallen(event=ApprovalEvent.WITHDRAW, reason=reason)
+    fate = Invalidation(event=ApprovalEvent.WITHDRAW, reason=reason)
     events: list[Event] = []
     for whole in lock_wholes(tx, namespace, tasks):
         events += end_plan(tx, whole, fate, by=(by.name, by.proof), now=now)[0]
@@ -337,14 +350,14 @@ def end_of_tasks(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PlanSaid:
+class PlanUpdate:
     """The new state of a plan and its steps."""
 
     plan: str
     state: ApprovalState
     missing: str
     """What is missing until it may be used, in words; empty when nothing."""
-    told: tuple[Told, ...]
+    told: tuple[QuestionUpdate, ...]
     """Of each step that stands elsewhere now."""
     over: str = ""
     """Why it was over when the answer came."""
@@ -355,24 +368,24 @@ class PlanSaid:
 class Plans:
     """Takes answers to plans; must be used from one thread at a time."""
 
-    def __init__(self, means: Means) -> None:
-        self._means = means
-        self._questions = Questions(means)
+    def __init__(self, adapters: Adapters) -> None:
+        self._adapters = adapters
+        self._questions = Questions(adapters)
 
     def answer(
         self, namespace: str, raw: bytes, signature: bytes, sign_in: AnswerSignIn | None = None
-    ) -> PlanSaid:
-        signed = verify_signed(self._means, namespace, raw, signature, sign_in)
+    ) -> PlanUpdate:
+        signed = verify_signed(self._adapters, namespace, raw, signature, sign_in)
         if signed.statement.subject is not Subject.PLAN:
             raise BadStatementError("what was signed is no answer to a plan")
         hasty: list[tuple[StoredPlan, Answer, Pace]] = []
-        said = self._means.store.write(partial(self._answer, namespace, signed, hasty))
+        said = self._adapters.store.write(partial(self._answer, namespace, signed, hasty))
         if said.over:
             raise ApprovalOverError(f"the plan is over: {said.over}")
         for one in hasty[-1:]:
             from taskbound.flows.approval.limits import alert_hasty  # noqa: PLC0415  # persons import approvals
 
-            alert_hasty(self._means, *one)
+            alert_hasty(self._adapters, *one)
         return said
 
     def _answer(
@@ -381,7 +394,7 @@ class Plans:
         signed: Signed,
         hasty: list[tuple[StoredPlan, Answer, Pace]],
         tx: Transaction,
-    ) -> PlanSaid:
+    ) -> PlanUpdate:
         statement = signed.statement
         whole = self._questions.lock_plan(tx, namespace, statement.question)
         if whole is None:
@@ -389,14 +402,14 @@ class Plans:
         stored = whole.stored
         if stored.state not in OPEN:
             raise ApprovalOverError(f"the plan is over: it is {stored.state.value}")
-        now = self._means.clock.now()
-        fate = fate_of_plan(tx, whole, self._means.policy, now)
+        now = self._adapters.clock.now()
+        fate = fate_of_plan(tx, whole, self._adapters.policy, now)
         if fate is not None:
             return self._end(tx, whole, fate)
         require_answers(statement, stored.plan, now)
         people, key = lock_signer(tx, namespace, signed, now)
         judged = judge_steps(tx, whole.left, signed, people, key, now)
-        count_on(tx, self._means.signatures, key, signed.signature)
+        count_on(tx, self._adapters.signatures, key, signed.signature)
         answer = signed.answer(statement.kind, now)
         for one, _ in judged:
             tx.approvals.put_answer(namespace, one.question.id, answer)
@@ -408,15 +421,17 @@ class Plans:
         if statement.kind is AnswerKind.DENY:
             return self._deny(tx, whole, signed, [one.question.step for one in answered])
         missing = [
-            people.lacking(one.question, (*one.answers, answer), by.circle, self._means, now, plan=one.plan)
+            people.lacking(
+                one.question, (*one.answers, answer), by.circle, self._adapters, now, plan=one.plan
+            )
             for one, by in judged
         ]
         lacking = next((words for words in missing if words), "")
         if lacking or stored.state is not ApprovalState.PENDING:
-            return PlanSaid(plan=stored.plan.id, state=stored.state, missing=lacking, told=())
+            return PlanUpdate(plan=stored.plan.id, state=stored.state, missing=lacking, told=())
         return self._approve(tx, whole, signed, now)
 
-    def _approve(self, tx: Transaction, whole: Whole, signed: Signed, now: Instant) -> PlanSaid:
+    def _approve(self, tx: Transaction, whole: PlanWithApprovals, signed: Signed, now: Instant) -> PlanUpdate:
         after, reason = advance_approval(whole.stored.state, ApprovalEvent.APPROVE), "enough have answered"
         space = whole.stored.plan.namespace
         steps = [
@@ -430,19 +445,21 @@ class Plans:
         events.append(move_plan(tx, whole, (after, whole.stored.used), reason, by=signed.by, now=now))
         self._questions.record(tx, space, events, now)
         told = tuple(tell(one, after, reason) for one in whole.left)
-        return PlanSaid(plan=whole.stored.plan.id, state=after, missing="", told=told)
+        return PlanUpdate(plan=whole.stored.plan.id, state=after, missing="", told=told)
 
-    def _deny(self, tx: Transaction, whole: Whole, signed: Signed, steps: Sequence[int]) -> PlanSaid:
+    def _deny(
+        self, tx: Transaction, whole: PlanWithApprovals, signed: Signed, steps: Sequence[int]
+    ) -> PlanUpdate:
         left = [one.question.step for one in whole.left]
         fate, each = fates_of_denial(left, steps, signed.statement.person)
         after = advance_approval(whole.stored.state, fate.event)
         told = tuple(self._questions.end_whole(tx, whole, fate, signed.by, each))
-        return PlanSaid(plan=whole.stored.plan.id, state=after, missing="", told=told, denied=tuple(steps))
+        return PlanUpdate(plan=whole.stored.plan.id, state=after, missing="", told=told, denied=tuple(steps))
 
-    def _end(self, tx: Transaction, whole: Whole, fate: Befallen) -> PlanSaid:
+    def _end(self, tx: Transaction, whole: PlanWithApprovals, fate: Invalidation) -> PlanUpdate:
         after = advance_approval(whole.stored.state, fate.event)
         told = tuple(self._questions.end_whole(tx, whole, fate))
-        return PlanSaid(plan=whole.stored.plan.id, state=after, missing="", told=told, over=fate.reason)
+        return PlanUpdate(plan=whole.stored.plan.id, state=after, missing="", told=told, over=fate.reason)
 
 
 def _event(stored: StoredPlan, signed: Signed, pace: Pace, steps: Sequence[StoredApproval]) -> PlanAnswered:

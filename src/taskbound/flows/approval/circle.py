@@ -14,9 +14,9 @@ from taskbound.core.action import Action, ActionState, Frame, advance
 from taskbound.core.approval import (
     BEFALLS,
     ApprovalState,
-    Befallen,
-    Circle,
+    EligibleApprovers,
     Ground,
+    Invalidation,
     Question,
     advance_approval,
     missing,
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from taskbound.wire.jose import SignatureCheck
 
 
-class Proves(Protocol):
+class AnswerVerifiers(Protocol):
     """The part of `flows.means` that verifies answers."""
 
     @property
@@ -78,17 +78,17 @@ class People:
         self,
         question: Question | AmendmentQuestion,
         answers: Sequence[Answer],
-        circle: Circle,
-        means: Proves,
+        circle: EligibleApprovers,
+        adapters: AnswerVerifiers,
         now: Instant,
         *,
         plan: Plan | None = None,
     ) -> str:
         """Returns what valid answers still lack to lift the hold, '' if nothing; `plan` has it as a step."""
         keys = {name: one for name, one in self.keys.items() if not why_not_standing(one, self.persons, now)}
-        counted = signed(question, answers, keys, means.signatures, plan=plan)
+        counted = signed(question, answers, keys, adapters.signatures, plan=plan)
         if isinstance(question, Question):  # no issuer vouches for an amendment
-            counted += proven(question, answers, self.issuers, check=means.tokens, now=now)
+            counted += proven(question, answers, self.issuers, check=adapters.tokens, now=now)
             if question.steps:
                 counted = lasting(self.reads, question.namespace, counted, now)
         standing = {one.key for one in counted}
@@ -102,22 +102,22 @@ class People:
 
     def circles(
         self, snapshot: Snapshot, namespace: str, held: Collection[tuple[str, str]]
-    ) -> tuple[Mapping[str, Task], Mapping[tuple[str, str], Circle]]:
+    ) -> tuple[Mapping[str, Task], Mapping[tuple[str, str], EligibleApprovers]]:
         """Returns tasks by id, and the eligible approvers by task and tool."""
         tasks: dict[str, Task] = {}
-        circles: dict[tuple[str, str], Circle] = {}
+        circles: dict[tuple[str, str], EligibleApprovers] = {}
         for name, tool in sorted(held):
             task = tasks.get(name) or snapshot.tasks.task(namespace, name)
             if task is not None:
                 tasks[name], circles[name, tool] = task, self.circle(snapshot, task, tool)
         return tasks, circles
 
-    def circle(self, snapshot: Snapshot, task: Task, tool: str) -> Circle:
+    def circle(self, snapshot: Snapshot, task: Task, tool: str) -> EligibleApprovers:
         tree = snapshot.tasks.tree(task.namespace, task.root)
         line = _line(tree, task.id)
         accounts = snapshot.tasks.accounts(task.namespace, {task.id, *(one.id for one in line)})
         agent = snapshot.identities.agent(task.namespace, task.agent)
-        return Circle(
+        return EligibleApprovers(
             persons=self.persons,
             groups=self.groups,
             approvers=agent.approvers if agent is not None else (),
@@ -227,7 +227,7 @@ DAEMON = ("daemon", "own process")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Told:
+class QuestionUpdate:
     """The new state of a question, for the waiting connection."""
 
     namespace: str
@@ -240,15 +240,15 @@ class Told:
 
 def end_approvals(
     tx: Transaction,
-    ending: Sequence[tuple[StoredApproval, Befallen]],
+    ending: Sequence[tuple[StoredApproval, Invalidation]],
     *,
     by: tuple[str, str],
     now: Instant,
-) -> tuple[list[Event], list[Told]]:
+) -> tuple[list[Event], list[QuestionUpdate]]:
     steps: list[ApprovalChange] = []
     outcomes: list[OutcomeChange] = []
     events: list[Event] = []
-    told: list[Told] = []
+    told: list[QuestionUpdate] = []
     for one, fate in ending:
         question = one.question
         after = advance_approval(one.state, fate.event)
@@ -302,8 +302,8 @@ def changed_event(
     )
 
 
-def tell(one: StoredApproval, after: ApprovalState, reason: str) -> Told:
-    return Told(
+def tell(one: StoredApproval, after: ApprovalState, reason: str) -> QuestionUpdate:
+    return QuestionUpdate(
         namespace=one.question.namespace,
         action=one.question.action,
         approval=one.question.id,

@@ -24,7 +24,7 @@ from taskbound.core.errors import TaskboundError
 from taskbound.core.task import TaskEvent, TaskState, move_task
 from taskbound.flows.approval.circle import DAEMON
 from taskbound.flows.credential import end_credentials
-from taskbound.flows.means import Moved
+from taskbound.flows.means import TaskChange
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -34,14 +34,14 @@ if TYPE_CHECKING:
     from taskbound.core.approval.sheet import SheetOf
     from taskbound.core.decision import Proposal
     from taskbound.core.task import Task
-    from taskbound.flows.means import Actor, Means
+    from taskbound.flows.means import Actor, Adapters
     from taskbound.ports.action import StoredAction
     from taskbound.ports.store import Snapshot, Transaction
 
 
-def note_display(means: Means, namespace: str, approval: str, actor: Actor) -> None:
+def note_display(adapters: Adapters, namespace: str, approval: str, actor: Actor) -> None:
     """Records the first display of a question, named by its id or its action's, to a person."""
-    with means.store.read() as snapshot:
+    with adapters.store.read() as snapshot:
         reads = snapshot.approvals
         one = reads.approval(namespace, approval) or reads.approval_of(namespace, approval)
         if (
@@ -56,7 +56,7 @@ def note_display(means: Means, namespace: str, approval: str, actor: Actor) -> N
     def work(tx: Transaction) -> None:
         if _was_shown(tx, namespace, one.question.id, actor.name):
             return
-        now = means.clock.now()
+        now = adapters.clock.now()
         display = Display(person=actor.name, at=now, length=length)
         tx.approvals.put_display(namespace, one.question.id, display)
         event = ApprovalShown(
@@ -67,9 +67,9 @@ def note_display(means: Means, namespace: str, approval: str, actor: Actor) -> N
             length=length,
             proof=actor.proof,
         )
-        tx.audit.append(namespace, means.writer, [event], now)
+        tx.audit.append(namespace, adapters.writer, [event], now)
 
-    means.store.write(work)
+    adapters.store.write(work)
 
 
 def _was_shown(snapshot: Snapshot, namespace: str, name: str, person: str) -> bool:
@@ -95,8 +95,8 @@ def _sheet(question: Question, kept: StoredAction) -> SheetOf:
     return sheet_of(question, action, policies=kept.policies)
 
 
-def note_display_of_plan(means: Means, namespace: str, plan: str, actor: Actor) -> None:
-    with means.store.read() as snapshot:
+def note_display_of_plan(adapters: Adapters, namespace: str, plan: str, actor: Actor) -> None:
+    with adapters.store.read() as snapshot:
         stored = snapshot.approvals.plan(namespace, plan)
         if stored is None or stored.state not in OPEN or _was_shown(snapshot, namespace, plan, actor.name):
             return
@@ -105,7 +105,7 @@ def note_display_of_plan(means: Means, namespace: str, plan: str, actor: Actor) 
     def work(tx: Transaction) -> None:
         if _was_shown(tx, namespace, plan, actor.name):
             return
-        now = means.clock.now()
+        now = adapters.clock.now()
         tx.approvals.put_display(namespace, plan, Display(person=actor.name, at=now, length=length))
         event = ApprovalShown(
             approval=plan,
@@ -115,9 +115,9 @@ def note_display_of_plan(means: Means, namespace: str, plan: str, actor: Actor) 
             length=length,
             proof=actor.proof,
         )
-        tx.audit.append(namespace, means.writer, [event], now)
+        tx.audit.append(namespace, adapters.writer, [event], now)
 
-    means.store.write(work)
+    adapters.store.write(work)
 
 
 def _length_of_plan(snapshot: Snapshot, plan: Plan) -> int:
@@ -176,22 +176,22 @@ def room_to_ask(
     )
 
 
-def pause_asking(means: Means, answers: Iterable[object]) -> list[Moved]:
+def pause_asking(adapters: Adapters, answers: Iterable[object]) -> list[TaskChange]:
     over = {
         (one.proposal.action.frame.namespace, one.proposal.action.task): one.decision.code
         for one in answers
         if isinstance(one, Settled) and isinstance(one.decision, Refuse) and one.decision.code in PAUSES
     }
-    moved: list[Moved] = []
+    moved: list[TaskChange] = []
     for (namespace, task), code in sorted(over.items()):
         try:
-            moved += means.store.write(partial(_pause, means, namespace, task, code))
+            moved += adapters.store.write(partial(_pause, adapters, namespace, task, code))
         except TaskboundError:  # the next call is refused as this one was, and pauses it
             _log.exception("task %s asks too much and could not be paused", task)
     return moved
 
 
-def _pause(means: Means, namespace: str, name: str, code: str, tx: Transaction) -> list[Moved]:
+def _pause(adapters: Adapters, namespace: str, name: str, code: str, tx: Transaction) -> list[TaskChange]:
     task = tx.tasks.task(namespace, name)
     if task is None or task.state is not TaskState.RUNNING:
         return []
@@ -209,6 +209,6 @@ def _pause(means: Means, namespace: str, name: str, code: str, tx: Transaction) 
         learning=task.learning,
     )
     names = {one.id for one in tx.tasks.lock_tree(namespace, name)}
-    over = end_credentials(tx, namespace, names, "its task is paused", means.clock.now())
-    tx.audit.append(namespace, means.writer, [event, *over], means.clock.now())
-    return [Moved(namespace=namespace, task=name, state=after.state, reason=reason)]
+    over = end_credentials(tx, namespace, names, "its task is paused", adapters.clock.now())
+    tx.audit.append(namespace, adapters.writer, [event, *over], adapters.clock.now())
+    return [TaskChange(namespace=namespace, task=name, state=after.state, reason=reason)]

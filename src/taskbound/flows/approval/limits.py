@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.approval import Question
-from taskbound.core.approval.fatigue import Seen, parse_limits, weigh
+from taskbound.core.approval.fatigue import CountedQuestion, parse_limits, weigh
 from taskbound.core.audit.events import ApprovalLimitsChanged
 from taskbound.core.clock import Instant
 from taskbound.flows.identity.leaving import require_self
@@ -22,11 +22,13 @@ if TYPE_CHECKING:
     from taskbound.core.approval import Answer
     from taskbound.core.approval.amendment import AmendmentQuestion
     from taskbound.core.approval.fatigue import AgentLoad, ApprovalLimits, Pace, PersonLoad
-    from taskbound.flows.means import Actor, Means, Moved
+    from taskbound.flows.means import Actor, Adapters, TaskChange
     from taskbound.ports.store import Snapshot, Transaction
 
 
-def set_limits(means: Means, namespace: str, *, actor: Actor, owns: bool, **values: int) -> ApprovalLimits:
+def set_limits(
+    adapters: Adapters, namespace: str, *, actor: Actor, owns: bool, **values: int
+) -> ApprovalLimits:
     require_self(actor, (), owns=owns)
 
     def work(tx: Transaction) -> ApprovalLimits:
@@ -37,14 +39,14 @@ def set_limits(means: Means, namespace: str, *, actor: Actor, owns: bool, **valu
         event = ApprovalLimitsChanged(
             open=after.open, hourly=after.hourly, speed=after.speed, by=actor.name, proof=actor.proof
         )
-        tx.audit.append(namespace, means.writer, [event], means.clock.now())
+        tx.audit.append(namespace, adapters.writer, [event], adapters.clock.now())
         return after
 
-    return means.store.write(work)
+    return adapters.store.write(work)
 
 
 def alert_hasty(
-    means: Means, asked: Question | AmendmentQuestion | StoredPlan, answer: Answer, pace: Pace
+    adapters: Adapters, asked: Question | AmendmentQuestion | StoredPlan, answer: Answer, pace: Pace
 ) -> None:
     if isinstance(asked, StoredPlan):
         namespace, name, agent = asked.plan.namespace, asked.plan.id, asked.agent
@@ -62,10 +64,10 @@ def alert_hasty(
         "characters": pace.length,
         "say": f"taskbound approval show {name}",
     }
-    tell(means, namespace, news)
+    tell(adapters, namespace, news)
 
 
-def tell_paused(means: Means, moved: Sequence[Moved]) -> None:
+def tell_paused(adapters: Adapters, moved: Sequence[TaskChange]) -> None:
     for one in moved:
         news = {
             "kind": "taskbound-asks-too-much",
@@ -73,7 +75,7 @@ def tell_paused(means: Means, moved: Sequence[Moved]) -> None:
             "reason": one.reason,
             "say": f"taskbound task resume {one.task}",
         }
-        tell(means, one.namespace, news)
+        tell(adapters, one.namespace, news)
 
 
 _HOUR: Final = 3_600_000_000
@@ -82,17 +84,17 @@ _MOST: Final = 20_000
 
 
 def measure(
-    means: Means, namespace: str, hours: int
+    adapters: Adapters, namespace: str, hours: int
 ) -> tuple[ApprovalLimits, tuple[AgentLoad, ...], tuple[PersonLoad, ...]]:
-    since = Instant(means.clock.now() - hours * _HOUR)
-    with means.store.read() as snapshot:
+    since = Instant(adapters.clock.now() - hours * _HOUR)
+    with adapters.store.read() as snapshot:
         limits = snapshot.approvals.limits(namespace)
         every = (*_seen(snapshot, namespace, since), *_amended(snapshot, namespace, since))
         agents, persons = weigh(every, limits)
     return limits, agents, persons
 
 
-def _seen(snapshot: Snapshot, namespace: str, since: Instant) -> Iterator[Seen]:
+def _seen(snapshot: Snapshot, namespace: str, since: Instant) -> Iterator[CountedQuestion]:
     before, counted = "", 0
     while counted < _MOST:
         page = snapshot.approvals.approvals(namespace, limit=_PAGE, before=before)
@@ -101,7 +103,7 @@ def _seen(snapshot: Snapshot, namespace: str, since: Instant) -> Iterator[Seen]:
         for one in page:
             if one.question.asked < since:
                 return
-            yield Seen(
+            yield CountedQuestion(
                 agent=one.question.agent,
                 asked=one.question.asked,
                 state=one.state.value,
@@ -113,12 +115,12 @@ def _seen(snapshot: Snapshot, namespace: str, since: Instant) -> Iterator[Seen]:
         before, counted = page[-1].question.id, counted + len(page)
 
 
-def _amended(snapshot: Snapshot, namespace: str, since: Instant) -> Iterator[Seen]:
+def _amended(snapshot: Snapshot, namespace: str, since: Instant) -> Iterator[CountedQuestion]:
     page = snapshot.amendments.amendments(namespace, limit=_MOST)
     recent = [one for one in page if one.question.asked >= since]
     shown = snapshot.approvals.displays(namespace, {one.question.id for one in recent})
     for one in recent:
-        yield Seen(
+        yield CountedQuestion(
             agent=one.question.agent,
             asked=one.question.asked,
             state=one.state.value,

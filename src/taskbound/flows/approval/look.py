@@ -28,20 +28,20 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from taskbound.core.action import JsonValue
-    from taskbound.core.approval import Look
+    from taskbound.core.approval import Lookup
     from taskbound.core.clock import Instant
     from taskbound.core.decision import Verdict
     from taskbound.core.errors import TaskboundError
     from taskbound.core.scope import Covered
     from taskbound.flows.decision.context import ToolView
-    from taskbound.flows.means import Means
+    from taskbound.flows.means import Adapters
     from taskbound.ports.action import StoredAction
     from taskbound.ports.approval import Operands
     from taskbound.ports.tool import PinnedServer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Brought:
+class ReadingCalls:
     """The action ids of the reading calls that the gateway names."""
 
     task: str
@@ -53,13 +53,13 @@ class Brought:
     """The action of this id in the call's namespace."""
 
 
-def to_read(looks: Sequence[Look]) -> tuple[Look, ...]:
+def to_read(looks: Sequence[Lookup]) -> tuple[Lookup, ...]:
     """Returns the distinct looks that need a tool call, in order."""
     return tuple({(parse_reading(one.probe.where).tool, one.value): one for one in looks}.values())
 
 
 def answered(
-    looks: Sequence[Look], brought: Brought, *, server: str, now: Instant
+    looks: Sequence[Lookup], brought: ReadingCalls, *, server: str, now: Instant
 ) -> tuple[Instant, tuple[Operand, ...]]:
     """Returns the instant before the first reading call and what each found; `server` is its identity."""
     due = to_read(looks)
@@ -83,7 +83,7 @@ def answered(
     return min(one.at for one in kept), found
 
 
-def _kept(look: Look, action: str, brought: Brought, server: str) -> StoredAction:
+def _kept(look: Lookup, action: str, brought: ReadingCalls, server: str) -> StoredAction:
     said = parse_reading(look.probe.where)
     kept = brought.find(action) if action else None
     if kept is None:
@@ -100,7 +100,7 @@ def _kept(look: Look, action: str, brought: Brought, server: str) -> StoredActio
     return kept
 
 
-def _digest(look: Look, kept: StoredAction) -> str:
+def _digest(look: Lookup, kept: StoredAction) -> str:
     if kept.decision != "permit":
         why = next((text for _, text, _ in kept.reasons), "")
         raise OperandUnreadableError(
@@ -118,7 +118,7 @@ def _digest(look: Look, kept: StoredAction) -> str:
         ) from error
 
 
-def _operand(look: Look, digests: dict[tuple[str, str], str]) -> Operand:
+def _operand(look: Lookup, digests: dict[tuple[str, str], str]) -> Operand:
     said = parse_reading(look.probe.where)
     found = {
         "arguments": look.value,
@@ -129,11 +129,11 @@ def _operand(look: Look, digests: dict[tuple[str, str], str]) -> Operand:
     return Operand(place=look.place, kind=look.probe.kind, found=tuple(sorted(found.items())))
 
 
-Looks: TypeAlias = "tuple[Look, ...]"
+Looks: TypeAlias = "tuple[Lookup, ...]"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sight:
+class OperandFindings:
     """Findings of operands that are not on the disk."""
 
     looks: Looks
@@ -151,7 +151,7 @@ class Sight:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
+class ProbedOperands:
     """The operands of a call, or the error that prevents probing."""
 
     at: Instant
@@ -160,7 +160,7 @@ class Seen:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Unseen(NoTruth):
+class NeedsProbe(NoTruth):
     """These operands must be probed before the call can be decided."""
 
     looks: Looks
@@ -176,13 +176,13 @@ def look_at(
     tool: ToolView,
     arguments: Mapping[str, JsonValue],
     *,
-    sight: Sight | None,
-    brought: Brought | None,
+    sight: OperandFindings | None,
+    brought: ReadingCalls | None,
     now: Instant,
-) -> Seen | Unseen:
+) -> ProbedOperands | NeedsProbe:
     """Probes the declared operands; `brought` is None if the gateway was not asked to read."""
     if not tool.pinned.probes:
-        return Seen(at=now)
+        return ProbedOperands(at=now)
     try:
         probes, defaults = parse_probes(tool.pinned.probes), tool.definition.defaults
         looks = looks_of(probes, arguments, defaults, directory=_directory(tool.server))
@@ -191,17 +191,17 @@ def look_at(
         found: tuple[Operand, ...] = ()
         if read:
             if brought is None:
-                return Unseen(looks=to_read(read))
+                return NeedsProbe(looks=to_read(read))
             at, found = answered(read, brought, server=tool.pinned.identity, now=now)
         if far:
             seen = see(sight, far, now)
-            if isinstance(seen, Unseen):
+            if isinstance(seen, NeedsProbe):
                 return seen
             at, found = min(at, seen.at), (*found, *operands_of(seen.found))
         by_place = {one.place: one for one in (*disk.look(near), *found)}
-        return Seen(operands=tuple(by_place[one.place] for one in looks), at=at)
+        return ProbedOperands(operands=tuple(by_place[one.place] for one in looks), at=at)
     except (DeniedError, MalformedError) as error:
-        return Seen(blocked=error, at=now)
+        return ProbedOperands(blocked=error, at=now)
 
 
 def _sorted(looks: Looks) -> tuple[Looks, Looks, Looks]:
@@ -210,13 +210,13 @@ def _sorted(looks: Looks) -> tuple[Looks, Looks, Looks]:
     return near, read, tuple(one for one in looks if one not in near and one not in read)
 
 
-def see(sight: Sight | None, looks: Looks, now: Instant) -> Sight | Unseen:
+def see(sight: OperandFindings | None, looks: Looks, now: Instant) -> OperandFindings | NeedsProbe:
     """Returns findings for these looks, or that they must be probed."""
     found = None if sight is None else sight.of(looks, now)
     if sight is None or found is None:
         before = () if sight is None else tuple(one for one in sight.looks if one not in looks)
-        return Unseen(looks=(*looks, *before))
-    return Sight(looks=looks, at=sight.at, found=found)
+        return NeedsProbe(looks=(*looks, *before))
+    return OperandFindings(looks=looks, at=sight.at, found=found)
 
 
 def operands_of(found: Iterable[Operand | DeniedError]) -> list[Operand]:
@@ -229,7 +229,7 @@ def operands_of(found: Iterable[Operand | DeniedError]) -> list[Operand]:
     return operands
 
 
-def with_findings(verdict: Verdict, found: Seen, covered: Covered) -> Verdict:
+def with_findings(verdict: Verdict, found: ProbedOperands, covered: Covered) -> Verdict:
     match verdict:
         case Holding():
             return replace(verdict, operands=found.operands, blocked=found.blocked, looked=found.at)
@@ -246,10 +246,10 @@ def with_findings(verdict: Verdict, found: Seen, covered: Covered) -> Verdict:
             return verdict
 
 
-def look_far(means: Means, looks: Looks) -> Sight:
+def probe_remote(adapters: Adapters, looks: Looks) -> OperandFindings:
     """Probes these operands and blocks meanwhile; must not run on the daemon's loop."""
-    at = means.clock.now()
-    return Sight(looks=looks, at=at, found=means.far.see(looks))
+    at = adapters.clock.now()
+    return OperandFindings(looks=looks, at=at, found=adapters.far.see(looks))
 
 
 def _directory(server: PinnedServer) -> str:

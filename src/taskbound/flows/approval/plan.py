@@ -16,7 +16,7 @@ from taskbound.core.approval import (
     ApprovalEvent,
     ApprovalOverError,
     ApprovalState,
-    Befallen,
+    Invalidation,
     advance_approval,
     befallen,
     why_plan_over,
@@ -24,7 +24,7 @@ from taskbound.core.approval import (
 from taskbound.core.audit.events import PlanChanged
 from taskbound.core.clock import Instant
 from taskbound.core.dataclass import dataclass
-from taskbound.core.decision import PlanPlace
+from taskbound.core.decision import OpenPlan
 from taskbound.flows.approval.circle import DAEMON, end_approvals, ground_of
 from taskbound.ports.approval import PlanChange
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from taskbound.core.audit import Event
     from taskbound.core.decision import OpenHold
-    from taskbound.flows.approval.circle import Told
+    from taskbound.flows.approval.circle import QuestionUpdate
     from taskbound.flows.policy.engines import Policies
     from taskbound.ports.approval import StoredApproval, StoredPlan
     from taskbound.ports.store import Snapshot, Transaction
@@ -41,12 +41,12 @@ if TYPE_CHECKING:
     class FateOf(Protocol):
         """Judges a remaining step of a plan."""
 
-        def __call__(self, one: StoredApproval, *, first: bool) -> Befallen | None:
+        def __call__(self, one: StoredApproval, *, first: bool) -> Invalidation | None:
             pass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Whole:
+class PlanWithApprovals:
     """A plan with the approvals of its steps, in order."""
 
     stored: StoredPlan
@@ -61,28 +61,30 @@ class Whole:
         return self.steps[self.stored.used - 1]
 
 
-def see_whole(snapshot: Snapshot, stored: StoredPlan) -> Whole:
+def see_whole(snapshot: Snapshot, stored: StoredPlan) -> PlanWithApprovals:
     plan = stored.plan
-    return Whole(stored=stored, steps=snapshot.approvals.steps_of(plan.namespace, {plan.id}))
+    return PlanWithApprovals(stored=stored, steps=snapshot.approvals.steps_of(plan.namespace, {plan.id}))
 
 
-def lock_whole(tx: Transaction, namespace: str, plan: str) -> Whole | None:
+def lock_whole(tx: Transaction, namespace: str, plan: str) -> PlanWithApprovals | None:
     stored = tx.approvals.lock_plan(namespace, plan)
     if stored is None:
         return None
-    return Whole(stored=stored, steps=tx.approvals.lock_steps(namespace, {plan}))
+    return PlanWithApprovals(stored=stored, steps=tx.approvals.lock_steps(namespace, {plan}))
 
 
-def lock_wholes(tx: Transaction, namespace: str, tasks: Iterable[str]) -> tuple[Whole, ...]:
+def lock_wholes(tx: Transaction, namespace: str, tasks: Iterable[str]) -> tuple[PlanWithApprovals, ...]:
     found = tx.approvals.lock_plans(namespace, sorted(tasks))
     steps = tx.approvals.lock_steps(namespace, {one.plan.id for one in found}) if found else ()
     return tuple(
-        Whole(stored=one, steps=tuple(step for step in steps if step.question.plan == one.plan.id))
+        PlanWithApprovals(
+            stored=one, steps=tuple(step for step in steps if step.question.plan == one.plan.id)
+        )
         for one in found
     )
 
 
-def lock_open_plan(tx: Transaction, namespace: str, name: str) -> Whole | None:
+def lock_open_plan(tx: Transaction, namespace: str, name: str) -> PlanWithApprovals | None:
     """Locks the open plan named by its id or a step's approval; None if no plan is named."""
     step = tx.approvals.approval(namespace, name)
     whole = lock_whole(tx, namespace, name if step is None else step.question.plan)
@@ -91,22 +93,24 @@ def lock_open_plan(tx: Transaction, namespace: str, name: str) -> Whole | None:
     return whole
 
 
-def fate_of_plan(snapshot: Snapshot, whole: Whole, policies: Policies, now: Instant) -> Befallen | None:
+def fate_of_plan(
+    snapshot: Snapshot, whole: PlanWithApprovals, policies: Policies, now: Instant
+) -> Invalidation | None:
     for one in whole.left:
         fate = befallen(one.question, ground_of(snapshot, one.question, policies), now)
         if fate is not None:
-            return Befallen(event=fate.event, reason=f"step {one.question.step}: {fate.reason}")
+            return Invalidation(event=fate.event, reason=f"step {one.question.step}: {fate.reason}")
     return fate_by_outcome(snapshot, whole)
 
 
-def fate_by_outcome(snapshot: Snapshot, whole: Whole) -> Befallen | None:
+def fate_by_outcome(snapshot: Snapshot, whole: PlanWithApprovals) -> Invalidation | None:
     why = turn_of(snapshot, whole)
     if not why:
         return None
-    return Befallen(event=ApprovalEvent.SUPERSEDE, reason=f"step {whole.stored.used + 1}: {why}")
+    return Invalidation(event=ApprovalEvent.SUPERSEDE, reason=f"step {whole.stored.used + 1}: {why}")
 
 
-def turn_of(snapshot: Snapshot, whole: Whole) -> str | None:
+def turn_of(snapshot: Snapshot, whole: PlanWithApprovals) -> str | None:
     """Returns why the next step can never run, '' if it may run now, None if it must wait."""
     if not whole.stored.used:
         return ""
@@ -117,13 +121,13 @@ def turn_of(snapshot: Snapshot, whole: Whole) -> str | None:
 
 def end_plan(
     tx: Transaction,
-    whole: Whole,
-    fate: Befallen,
+    whole: PlanWithApprovals,
+    fate: Invalidation,
     *,
     by: tuple[str, str],
     now: Instant,
-    each: Sequence[Befallen] = (),
-) -> tuple[list[Event], list[Told]]:
+    each: Sequence[Invalidation] = (),
+) -> tuple[list[Event], list[QuestionUpdate]]:
     """Ends the rest of an open plan; `each` are the steps' reasons where they differ from the plan's."""
     fates = each or [fate] * len(whole.left)
     events, told = end_approvals(tx, list(zip(whole.left, fates, strict=True)), by=by, now=now)
@@ -134,7 +138,7 @@ def end_plan(
 
 def move_plan(
     tx: Transaction,
-    whole: Whole,
+    whole: PlanWithApprovals,
     after: tuple[ApprovalState, int],
     reason: str,
     *,
@@ -164,10 +168,10 @@ def move_plan(
 
 
 @dataclass(slots=True, kw_only=True)
-class PlanSheet:
+class PlanBatch:
     """The open plans of the group's tasks, and the changes to write."""
 
-    wholes: dict[str, Whole]
+    wholes: dict[str, PlanWithApprovals]
     """By plan."""
     used: Counter[str] = field(default_factory=Counter)
     """By plan: how many of its steps this group uses."""
@@ -182,10 +186,10 @@ class PlanSheet:
         fate_of: FateOf,
         *,
         now: Instant,
-    ) -> tuple[list[Event], list[tuple[StoredApproval, Befallen]]]:
+    ) -> tuple[list[Event], list[tuple[StoredApproval, Invalidation]]]:
         """Ends each plan with a step that no longer holds; returns events, and ended steps with reasons."""
         events: list[Event] = []
-        ended: list[tuple[StoredApproval, Befallen]] = []
+        ended: list[tuple[StoredApproval, Invalidation]] = []
         for name, whole in list(self.wholes.items()):
             fate = _fate(tx, whole, fate_of)
             if fate is not None:
@@ -194,11 +198,9 @@ class PlanSheet:
                 del self.wholes[name]
         return events, ended
 
-    def places(
-        self, tx: Transaction, open_hold: Callable[[StoredApproval], OpenHold]
-    ) -> dict[str, PlanPlace]:
+    def places(self, tx: Transaction, open_hold: Callable[[StoredApproval], OpenHold]) -> dict[str, OpenPlan]:
         return {
-            whole.stored.plan.task: PlanPlace(
+            whole.stored.plan.task: OpenPlan(
                 plan=name,
                 first=whole.stored.used + 1,
                 steps=tuple((one.question.act, open_hold(one)) for one in whole.left),
@@ -214,29 +216,33 @@ class PlanSheet:
                 whole, event = _use(tx, whole, count, now)
                 yield event
             if reason and whole.left:
-                fate = Befallen(event=ApprovalEvent.SUPERSEDE, reason=f"it differs: {reason}")
+                fate = Invalidation(event=ApprovalEvent.SUPERSEDE, reason=f"it differs: {reason}")
                 yield from end_plan(tx, whole, fate, by=DAEMON, now=now)[0]
 
 
-def lock_plans(tx: Transaction, namespace: str, tasks: Iterable[str]) -> PlanSheet:
-    return PlanSheet(wholes={one.stored.plan.id: one for one in lock_wholes(tx, namespace, tasks)})
+def lock_plans(tx: Transaction, namespace: str, tasks: Iterable[str]) -> PlanBatch:
+    return PlanBatch(wholes={one.stored.plan.id: one for one in lock_wholes(tx, namespace, tasks)})
 
 
-def _fate(tx: Transaction, whole: Whole, fate_of: FateOf) -> Befallen | None:
+def _fate(tx: Transaction, whole: PlanWithApprovals, fate_of: FateOf) -> Invalidation | None:
     if tuple(one.question.digest for one in whole.steps) != whole.stored.plan.questions:
-        return Befallen(event=ApprovalEvent.SUPERSEDE, reason="what is kept of the plan is about other steps")
+        return Invalidation(
+            event=ApprovalEvent.SUPERSEDE, reason="what is kept of the plan is about other steps"
+        )
     for number, one in enumerate(whole.left):
         fate = fate_of(one, first=number == 0)
         if fate is not None:
-            return Befallen(event=fate.event, reason=f"step {one.question.step}: {fate.reason}")
+            return Invalidation(event=fate.event, reason=f"step {one.question.step}: {fate.reason}")
     return fate_by_outcome(tx, whole)
 
 
-def _use(tx: Transaction, whole: Whole, count: int, now: Instant) -> tuple[Whole, Event]:
+def _use(
+    tx: Transaction, whole: PlanWithApprovals, count: int, now: Instant
+) -> tuple[PlanWithApprovals, Event]:
     stored = whole.stored
     used = stored.used + count
     state = stored.state
     if used == len(whole.steps):
         state = advance_approval(state, ApprovalEvent.CONSUME)
     event = move_plan(tx, whole, (state, used), f"step {used} is permitted", by=DAEMON, now=now)
-    return Whole(stored=replace(stored, state=state, used=used), steps=whole.steps), event
+    return PlanWithApprovals(stored=replace(stored, state=state, used=used), steps=whole.steps), event

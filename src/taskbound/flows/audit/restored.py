@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
     from taskbound.core.audit import Event, VerifierKey, Verify
     from taskbound.core.task import Task
-    from taskbound.flows.means import Actor, Means
+    from taskbound.flows.means import Actor, Adapters
     from taskbound.ports.audit import AuditReads
     from taskbound.ports.store import Readable, Transaction
 
@@ -61,7 +61,7 @@ _WINDOW: Final = minutes(3)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Anew:
+class StoreDeclaration:
     """What a person declared about the store."""
 
     origin: str
@@ -74,7 +74,7 @@ class Anew:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Begun:
+class EndedCounts:
     """The counts of what was ended."""
 
     namespaces: tuple[str, ...]
@@ -85,20 +85,20 @@ class Begun:
     keys: int
 
 
-def begin_anew(means: Means, told: Anew, actor: Actor) -> Begun:
+def begin_anew(adapters: Adapters, told: StoreDeclaration, actor: Actor) -> EndedCounts:
     """Records all that may have ended, on an open chain; the caller repeats it after UnavailableError."""
-    with means.store.read() as snapshot:
+    with adapters.store.read() as snapshot:
         found = {*snapshot.identities.namespaces(), *snapshot.accounts.spaces(), DEFAULT_NAMESPACE}
     spaces = tuple(sorted(found))
     reason = f"{told.why}: look at what happened since, then lift this"
     for space in spaces:
-        stop(means, space, stopped=True, reason=reason, actor=actor)
-    tasks = sum(_end_tasks(means, space, told.why, actor) for space in spaces)
-    keys = means.store.write(lambda tx: _revoke_keys(tx, means, told.why, actor))
-    admissions = sum(_end_admissions(means, space, told.why, actor) for space in spaces)
-    sessions = sum(_end_sessions(means, space, told.why, actor) for space in spaces)
-    _forget_asked(means)
-    _forget_claims(means, spaces)
+        stop(adapters, space, stopped=True, reason=reason, actor=actor)
+    tasks = sum(_end_tasks(adapters, space, told.why, actor) for space in spaces)
+    keys = adapters.store.write(lambda tx: _revoke_keys(tx, adapters, told.why, actor))
+    admissions = sum(_end_admissions(adapters, space, told.why, actor) for space in spaces)
+    sessions = sum(_end_sessions(adapters, space, told.why, actor) for space in spaces)
+    _forget_asked(adapters)
+    _forget_claims(adapters, spaces)
     event = StoreBegunAnew(
         origin=told.origin,
         held=told.held,
@@ -111,31 +111,33 @@ def begin_anew(means: Means, told: Anew, actor: Actor) -> Begun:
         by=actor.name,
         proof=actor.proof,
     )
-    means.store.write(lambda tx: tx.audit.append(DEFAULT_NAMESPACE, means.writer, [event], means.clock.now()))
-    return Begun(namespaces=spaces, tasks=tasks, admissions=admissions, sessions=sessions, keys=keys)
+    adapters.store.write(
+        lambda tx: tx.audit.append(DEFAULT_NAMESPACE, adapters.writer, [event], adapters.clock.now())
+    )
+    return EndedCounts(namespaces=spaces, tasks=tasks, admissions=admissions, sessions=sessions, keys=keys)
 
 
-def _end_tasks(means: Means, space: str, why: str, actor: Actor) -> int:
+def _end_tasks(adapters: Adapters, space: str, why: str, actor: Actor) -> int:
     ended = 0
     while True:
-        with means.store.read() as snapshot:
+        with adapters.store.read() as snapshot:
             live = snapshot.tasks.tasks(space, states=_LIVE, limit=_PAGE)
         if not live:
             return ended
         for one in live:
-            ended += means.store.write(partial(_end_task, means, one, why, actor))
+            ended += adapters.store.write(partial(_end_task, adapters, one, why, actor))
 
 
-def _end_task(means: Means, task: Task, why: str, actor: Actor, tx: Transaction) -> int:
-    now = means.clock.now()
+def _end_task(adapters: Adapters, task: Task, why: str, actor: Actor, tx: Transaction) -> int:
+    now = adapters.clock.now()
     tree = lock_tree(tx, task.namespace, task.id)
     ended = end_tree(tx, tree, TaskEvent.REVOKE, actor, now=now, reason=why, beneath=why)
-    tx.audit.append(task.namespace, means.writer, ended.events, now)
+    tx.audit.append(task.namespace, adapters.writer, ended.events, now)
     return len(ended.moved)
 
 
-def _revoke_keys(tx: Transaction, means: Means, why: str, actor: Actor) -> int:
-    now = means.clock.now()
+def _revoke_keys(tx: Transaction, adapters: Adapters, why: str, actor: Actor) -> int:
+    now = adapters.clock.now()
     events: list[Event] = []
     for key in tx.tokens.lock_keys(moves=True):
         if key.state is not TokenKeyState.REVOKED:
@@ -145,47 +147,47 @@ def _revoke_keys(tx: Transaction, means: Means, why: str, actor: Actor) -> int:
                     key=key.kid, before=key.state.value, why=why, by=actor.name, proof=actor.proof
                 )
             )
-    tx.audit.append(DEFAULT_NAMESPACE, means.writer, events, now)
+    tx.audit.append(DEFAULT_NAMESPACE, adapters.writer, events, now)
     return len(events)
 
 
-def _end_admissions(means: Means, space: str, why: str, actor: Actor) -> int:
+def _end_admissions(adapters: Adapters, space: str, why: str, actor: Actor) -> int:
     ended, before = 0, ""
     while True:
-        with means.store.read() as snapshot:
+        with adapters.store.read() as snapshot:
             page = snapshot.authorizations.admissions(space, limit=_PAGE, before=before)
         for one in page:
             if not one.ended:
-                means.store.write(partial(end_row, means=means, admission=one, why=why, actor=actor))
+                adapters.store.write(partial(end_row, adapters=adapters, admission=one, why=why, actor=actor))
                 ended += 1
         if len(page) < _PAGE:
             return ended
         before = page[-1].id
 
 
-def _end_sessions(means: Means, space: str, why: str, actor: Actor) -> int:
+def _end_sessions(adapters: Adapters, space: str, why: str, actor: Actor) -> int:
     def work(tx: Transaction) -> int:
         events: list[Event] = []
         gone = end_sessions(tx, space, lambda _: True, why, actor, events)
-        tx.audit.append(space, means.writer, events, means.clock.now())
+        tx.audit.append(space, adapters.writer, events, adapters.clock.now())
         return len(gone)
 
-    return means.store.write(work)
+    return adapters.store.write(work)
 
 
-def _forget_asked(means: Means) -> None:
-    before = Instant(means.clock.now() + 1)
-    while means.store.write(lambda tx: tx.authorizations.sweep_asked(before, limit=_TURN)):
+def _forget_asked(adapters: Adapters) -> None:
+    before = Instant(adapters.clock.now() + 1)
+    while adapters.store.write(lambda tx: tx.authorizations.sweep_asked(before, limit=_TURN)):
         pass
-    while means.store.write(lambda tx: tx.accounts.sweep_sign_ins(before, limit=_TURN)):
+    while adapters.store.write(lambda tx: tx.accounts.sweep_sign_ins(before, limit=_TURN)):
         pass
 
 
-def _forget_claims(means: Means, spaces: tuple[str, ...]) -> None:
-    until = Instant(means.clock.now() + _WINDOW)
-    last = [claim_of(space, kind, means.writer, until=until) for space in spaces for kind in ClaimKind]
-    means.store.write(lambda tx: tx.claims.use(last))
-    while means.store.write(lambda tx: tx.claims.sweep(Instant(until + 1), limit=_TURN)):
+def _forget_claims(adapters: Adapters, spaces: tuple[str, ...]) -> None:
+    until = Instant(adapters.clock.now() + _WINDOW)
+    last = [claim_of(space, kind, adapters.writer, until=until) for space in spaces for kind in ClaimKind]
+    adapters.store.write(lambda tx: tx.claims.use(last))
+    while adapters.store.write(lambda tx: tx.claims.sweep(Instant(until + 1), limit=_TURN)):
         pass
 
 

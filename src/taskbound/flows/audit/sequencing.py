@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from taskbound.core.audit import Frontier, VerifierKey, Verify
-    from taskbound.flows.means import Means
+    from taskbound.flows.means import Adapters
     from taskbound.ports.audit import PendingRecord
     from taskbound.ports.signer import SignedHeads, Signer, SigningKey
     from taskbound.ports.store import Snapshot, Transaction
@@ -76,7 +76,7 @@ class NotCoveredError(UnavailableError):
     remedy = "wait for the next checkpoint, at most a second, or look whether the signer runs"
 
 
-def open_writer(means: Means, *, software: str) -> None:
+def open_writer(adapters: Adapters, *, software: str) -> None:
     """Opens this process's chain; its first record names all known heads and the last checkpoint."""
 
     def work(tx: Transaction) -> None:
@@ -87,16 +87,16 @@ def open_writer(means: Means, *, software: str) -> None:
             checkpoint_root=(checkpoint.root if checkpoint else EMPTY_FRONTIER.root).hex(),
             software=software,
         )
-        tx.audit.append("default", means.writer, [event], means.clock.now())
+        tx.audit.append("default", adapters.writer, [event], adapters.clock.now())
 
-    means.store.write(work)
+    adapters.store.write(work)
 
 
 class Sequencer:
     """Grows the log and has it signed; must be used from one thread at a time."""
 
-    def __init__(self, means: Means, signer: Signer, origin: str) -> None:
-        self._means = means
+    def __init__(self, adapters: Adapters, signer: Signer, origin: str) -> None:
+        self._adapters = adapters
         self._signer = signer
         self._origin = origin
         self._frontier: Frontier | None = None
@@ -107,7 +107,7 @@ class Sequencer:
     def extend(self) -> int:
         placed = 0
         while True:
-            count = self._means.store.write(self._extend)
+            count = self._adapters.store.write(self._extend)
             if count:
                 self._unrecorded = None
             placed += count
@@ -129,20 +129,20 @@ class Sequencer:
         self._enter(tx, size, pending)
         self._frontier = growth.frontier
         if self._unrecorded is not None and _has_news(pending):
-            now = self._means.clock.now()
-            tx.audit.append("default", self._means.writer, [self._unrecorded], now)
+            now = self._adapters.clock.now()
+            tx.audit.append("default", self._adapters.writer, [self._unrecorded], now)
         return len(pending)
 
     def _enter(self, tx: Transaction, size: int, pending: Sequence[PendingRecord]) -> None:
         entries = entries_in(size, (one.body for one in pending))
         if entries:
             tx.revocation.put_entries(entries)
-            before = Instant(self._means.clock.now() - _ENTERED)
+            before = Instant(self._adapters.clock.now() - _ENTERED)
             tx.revocation.forget_entries(before, limit=_BATCH)
 
     def sign(self) -> StoredCheckpoint | None:
         """Has the current log signed; returns the new checkpoint, None if nothing is new."""
-        with self._means.store.read() as snapshot:
+        with self._adapters.store.read() as snapshot:
             known = snapshot.audit.checkpoint()
             size = snapshot.audit.size()
             if size == 0 or (known is not None and known.size == size):
@@ -155,15 +155,15 @@ class Sequencer:
             root = restore_frontier(size, snapshot.audit.tile).root
             proof = prove_consistency(last.size, size, TileNodes(snapshot.audit.tile)) if last.size else ()
         note = self._signer.sign_checkpoint(self._origin, size, root, proof)
-        checkpoint = StoredCheckpoint(size=size, root=root, note=note.decode(), at=self._means.clock.now())
-        self._means.store.write(lambda tx: tx.audit.put_checkpoint(checkpoint))
+        checkpoint = StoredCheckpoint(size=size, root=root, note=note.decode(), at=self._adapters.clock.now())
+        self._adapters.store.write(lambda tx: tx.audit.put_checkpoint(checkpoint))
         key_id = parse_verifier_key(self._signer.verifier_key(self._origin)).id.hex()
         self._unrecorded = CheckpointSigned(origin=self._origin, size=size, root=root.hex(), key=key_id)
         return checkpoint
 
     def prove(self, index: int) -> tuple[bytes, bytes]:
         """Returns an offline proof of a record under the newest checkpoint, and the record."""
-        with self._means.store.read() as snapshot:
+        with self._adapters.store.read() as snapshot:
             return _prove(snapshot, index)
 
 

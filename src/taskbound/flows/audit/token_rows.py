@@ -38,7 +38,7 @@ from taskbound.core.credential import NEVER as NEVER_ENDS
 from taskbound.core.credential import CredentialEvent, CredentialState, RenewalState
 from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import MalformedError
-from taskbound.core.policy import DamagedBundleError, InForce
+from taskbound.core.policy import ActiveBundle, DamagedBundleError
 from taskbound.core.token import DEFAULT_NAMESPACE, NEVER, TokenKeyState
 from taskbound.core.tool import parse_definition
 from taskbound.core.tool.file import UNWATCHED
@@ -379,7 +379,7 @@ def _digest(definition: bytes) -> str:
     return found.digest if found.canonical == definition else ""
 
 
-_RecordedActivation: TypeAlias = "tuple[InForce, str, str]"
+_RecordedActivation: TypeAlias = "tuple[ActiveBundle, str, str]"
 """What was put in force, how, and by whom."""
 
 
@@ -430,17 +430,17 @@ class PolicyLedger:
             if event is None or _told(event) != (row.force, row.how, row.by):
                 yield f"activation {epoch} in {space} is not as its record says"
         now = self.snapshot.policy.in_force(space)
-        if now != (rows[max(rows)].force if rows else InForce()):
+        if now != (rows[max(rows)].force if rows else ActiveBundle()):
             yield f"the policy bundle in force in {space} is not what was put in force last"
 
 
 def _told(event: Event) -> _RecordedActivation | None:
     match event:
         case PolicyActivated(bundle=digest, epoch=epoch, by=by):
-            return InForce(epoch=epoch, digest=digest), "activated", by
+            return ActiveBundle(epoch=epoch, digest=digest), "activated", by
         case PolicyRolledBack(bundle=digest, epoch=epoch, by=by):
-            return InForce(epoch=epoch, digest=digest), "rolled-back", by
+            return ActiveBundle(epoch=epoch, digest=digest), "rolled-back", by
         case PolicyRebased(bundle=digest, epoch=epoch):
-            return InForce(epoch=epoch, digest=digest), "rebased", "daemon"
+            return ActiveBundle(epoch=epoch, digest=digest), "rebased", "daemon"
         case _:
             return None

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from taskbound.core.credential import Credential
     from taskbound.core.revocation import KillSwitch
     from taskbound.core.task import TaskHead
-    from taskbound.flows.means import Means
+    from taskbound.flows.means import Adapters
     from taskbound.ports.store import Transaction
 
 
@@ -64,26 +64,26 @@ def moved_event(
     )
 
 
-def end_stranded(means: Means, namespace: str) -> int:
-    return sum(end_one_stranded(means, namespace, task) for task in find_stranded(means, namespace))
+def end_stranded(adapters: Adapters, namespace: str) -> int:
+    return sum(end_one_stranded(adapters, namespace, task) for task in find_stranded(adapters, namespace))
 
 
-def find_stranded(means: Means, namespace: str) -> tuple[str, ...]:
+def find_stranded(adapters: Adapters, namespace: str) -> tuple[str, ...]:
     """Returns tasks without authority that have live credentials; takes no locks."""
-    with means.store.read() as snapshot:
+    with adapters.store.read() as snapshot:
         tasks = snapshot.credentials.living_tasks(namespace)
         switch = snapshot.revocation.kill_switch(namespace)
         heads = snapshot.tasks.heads(namespace, {*tasks} - {""})
-    now = means.clock.now()
+    now = adapters.clock.now()
     return tuple(task for task in tasks if _what_stops(switch, task, heads, now))
 
 
-def end_one_stranded(means: Means, namespace: str, task: str) -> int:
-    return means.store.write(partial(_end, means, namespace, task))
+def end_one_stranded(adapters: Adapters, namespace: str, task: str) -> int:
+    return adapters.store.write(partial(_end, adapters, namespace, task))
 
 
-def _end(means: Means, namespace: str, task: str, tx: Transaction) -> int:
-    now = means.clock.now()
+def _end(adapters: Adapters, namespace: str, task: str, tx: Transaction) -> int:
+    now = adapters.clock.now()
     switch = tx.revocation.lock_kill_switch(namespace)
     heads = tx.tasks.lock_heads(namespace, {task} - {""})
     why = _what_stops(switch, task, heads, now)
@@ -91,7 +91,7 @@ def _end(means: Means, namespace: str, task: str, tx: Transaction) -> int:
         return 0
     events = end_credentials(tx, namespace, {task}, why, now)
     if events:
-        tx.audit.append(namespace, means.writer, events, now)
+        tx.audit.append(namespace, adapters.writer, events, now)
     return len(events)
 
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from taskbound.core.clock import Instant
     from taskbound.core.credential import Credential
     from taskbound.core.errors import TaskboundError
-    from taskbound.flows.means import Means
+    from taskbound.flows.means import Adapters
     from taskbound.ports.store import Snapshot, Transaction
 
 
@@ -43,20 +43,22 @@ def require_asker(
     return row
 
 
-def acknowledge_credential(means: Means, namespace: str, credential: str, connection: str) -> Credential:
+def acknowledge_credential(
+    adapters: Adapters, namespace: str, credential: str, connection: str
+) -> Credential:
     def work(tx: Transaction) -> Credential:
         require_asker(tx, namespace, credential, connection)
         row = lock(tx, namespace, credential)
         if row.state not in LIVE:
             raise over_of(row)
-        moves = Moves(means, tx, namespace, means.clock.now())
+        moves = Moves(adapters, tx, namespace, adapters.clock.now())
         after = acknowledge(row, moves.now)
         if after is not row:
             moves.put(row, after, CredentialEvent.ACKNOWLEDGE)
             moves.record()
         return after
 
-    return means.store.write(work)
+    return adapters.store.write(work)
 
 
 def over_of(row: Credential) -> TaskboundError:

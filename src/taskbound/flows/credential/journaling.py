@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from taskbound.core.decision import Settled
     from taskbound.core.target import Life
     from taskbound.core.task import TaskHead
-    from taskbound.flows.means import Means
+    from taskbound.flows.means import Adapters
     from taskbound.ports.store import Snapshot, Transaction
 
 
@@ -80,13 +80,13 @@ def granted(settled: Settled, action: str, recipient: str | None) -> tuple[Grant
 
 
 def journal_credentials(
-    tx: Transaction, means: Means, some: Sequence[Granted], heads: Mapping[str, TaskHead], now: Instant
+    tx: Transaction, adapters: Adapters, some: Sequence[Granted], heads: Mapping[str, TaskHead], now: Instant
 ) -> None:
     """Journals credentials of one namespace; `heads` are locked tasks with all ancestors."""
     rows: list[Credential] = []
     for one in some:
         ends = end_of(one.life.asked, one.life.most, now, deadline_with(one.action.task, heads))
-        tx.audit.append(one.action.namespace, means.writer, [_event(one, ends)], now)
+        tx.audit.append(one.action.namespace, adapters.writer, [_event(one, ends)], now)
         rows.append(_row(one, ends, tx.audit.last_number(), now))
     tx.credentials.insert_credentials(rows)
 
@@ -150,7 +150,7 @@ def _renewable(reads: Snapshot | Transaction, row: Credential) -> Renewable:
 
 
 def prolong_credentials(
-    tx: Transaction, means: Means, some: Sequence[Granted], heads: Mapping[str, TaskHead], now: Instant
+    tx: Transaction, adapters: Adapters, some: Sequence[Granted], heads: Mapping[str, TaskHead], now: Instant
 ) -> None:
     """Writes renewals of locked credentials; after NotRenewableError the caller must roll back."""
     for one in some:
@@ -171,7 +171,7 @@ def prolong_credentials(
             before=row.ends,
             ends=ends,
         )
-        tx.audit.append(space, means.writer, [event], now)
+        tx.audit.append(space, adapters.writer, [event], now)
         renewal = Renewal(action=one.id, ends=ends, record=tx.audit.last_number())
         tx.credentials.put_credential(prolong_credential(row, renewal, now), expect=row.version)
 
@@ -186,8 +186,8 @@ def lock(tx: Transaction, namespace: str, credential: str) -> Credential:
 class Moves:
     """The credential moves of one transaction."""
 
-    def __init__(self, means: Means, tx: Transaction, namespace: str, now: Instant) -> None:
-        self._means, self._tx, self._namespace = means, tx, namespace
+    def __init__(self, adapters: Adapters, tx: Transaction, namespace: str, now: Instant) -> None:
+        self._adapters, self._tx, self._namespace = adapters, tx, namespace
         self.now = now
         self._events: list[Event] = []
 
@@ -205,7 +205,7 @@ class Moves:
 
     def keep(self, before: Credential, after: Credential) -> Credential:
         self._tx.credentials.put_credential(after, expect=before.version)
-        self._events += note_canary(self._tx, self._means, after, self.now)
+        self._events += note_canary(self._tx, self._adapters, after, self.now)
         return after
 
     def note(self, event: Event) -> None:
@@ -214,4 +214,4 @@ class Moves:
     def record(self) -> None:
         """Writes the events; must be the last step of the transaction."""
         if self._events:
-            self._tx.audit.append(self._namespace, self._means.writer, self._events, self.now)
+            self._tx.audit.append(self._namespace, self._adapters.writer, self._events, self.now)

@@ -62,7 +62,7 @@ from taskbound.wire.tool import require_for
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
-    from taskbound.flows.means import Means
+    from taskbound.flows.means import Adapters
     from taskbound.ports.store import Transaction
 
 
@@ -87,7 +87,7 @@ class Leased:
 
 
 def lease(
-    means: Means,
+    adapters: Adapters,
     namespace: str,
     credentials: Collection[str],
     waited_for: Collection[str],
@@ -97,14 +97,14 @@ def lease(
     wanted = frozenset(credentials)
     if len(wanted) > MOST:
         raise TooManyAtOnceError(f"{len(wanted)} credentials are asked for at once")
-    work = partial(_lease, means, namespace, sorted(wanted), frozenset(waited_for))
-    return means.store.write(work) if tx is None else work(tx)
+    work = partial(_lease, adapters, namespace, sorted(wanted), frozenset(waited_for))
+    return adapters.store.write(work) if tx is None else work(tx)
 
 
 def _lease(
-    means: Means, namespace: str, wanted: list[str], waited_for: frozenset[str], tx: Transaction
+    adapters: Adapters, namespace: str, wanted: list[str], waited_for: frozenset[str], tx: Transaction
 ) -> tuple[Leased, ...]:
-    moves = Moves(means, tx, namespace, means.clock.now())
+    moves = Moves(adapters, tx, namespace, adapters.clock.now())
     given: list[Leased] = []
     for name in wanted:
         row = tx.credentials.lock_credential(namespace, name)
@@ -134,10 +134,10 @@ _SESSIONS: Final = 10**9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Telling:
+class BrokerReport:
     """Takes reports on one credential; each method returns the row afterwards."""
 
-    means: Means
+    adapters: Adapters
     namespace: str
     credential: str
     fence: int
@@ -227,11 +227,11 @@ class Telling:
     def _tell(self, move: Callable[[Credential, Moves], Credential]) -> Credential:
         if self.tx is not None:
             return self._write(move, self.tx)
-        return self.means.store.write(partial(self._write, move))
+        return self.adapters.store.write(partial(self._write, move))
 
     def _write(self, move: Callable[[Credential, Moves], Credential], tx: Transaction) -> Credential:
         row = lock(tx, self.namespace, self.credential)
-        moves = Moves(self.means, tx, self.namespace, self.means.clock.now())
+        moves = Moves(self.adapters, tx, self.namespace, self.adapters.clock.now())
         after = move(row, moves)
         moves.record()
         return after
@@ -257,9 +257,9 @@ class Sweep:
     """No later than when it began."""
 
 
-def take_sweep(means: Means, sweep: Sweep) -> tuple[str, ...]:
+def take_sweep(adapters: Adapters, sweep: Sweep) -> tuple[str, ...]:
     """Revokes found credentials that must not exist and returns their ids."""
-    with means.store.read() as snapshot:
+    with adapters.store.read() as snapshot:
         mark = snapshot.targets.mark()
     if not mark:
         return ()
@@ -267,7 +267,7 @@ def take_sweep(means: Means, sweep: Sweep) -> tuple[str, ...]:
     revoked: list[str] = []
     for start in range(0, len(found), _GROUP):
         group = found[start : start + _GROUP]
-        revoked += means.store.write(partial(_take, means, sweep, group))
+        revoked += adapters.store.write(partial(_take, adapters, sweep, group))
     return tuple(revoked)
 
 
@@ -281,9 +281,9 @@ def _ours(mark: str, names: Collection[str]) -> set[str]:
     return found
 
 
-def _take(means: Means, sweep: Sweep, ids: list[str], tx: Transaction) -> list[str]:
+def _take(adapters: Adapters, sweep: Sweep, ids: list[str], tx: Transaction) -> list[str]:
     space = sweep.namespace
-    moves = Moves(means, tx, space, means.clock.now())
+    moves = Moves(adapters, tx, space, adapters.clock.now())
     others = sorted({one.namespace for one in tx.targets.all_targets()} - {space})
     revoked: list[str] = []
     for name in ids:
@@ -353,12 +353,12 @@ class Reconciled:
     targets: int
 
 
-def take_reconciled(means: Means, namespace: str, told: Reconciled) -> bool:
+def take_reconciled(adapters: Adapters, namespace: str, told: Reconciled) -> bool:
     """Records it; returns whether it is new. Raises WrongTellingError if impossible."""
     counts = (told.epoch - 1, told.since - 1, told.ended, told.targets)
     if not all(0 <= one < _MOST for one in counts) or not 0 < len(told.why) <= _WORDS:
         raise WrongTellingError("the report about the store's epoch is invalid")
-    if not means.store.write(partial(_record, means, namespace, told)):
+    if not adapters.store.write(partial(_record, adapters, namespace, told)):
         return False
     news = {
         "kind": "taskbound-store-reconciled",
@@ -368,11 +368,11 @@ def take_reconciled(means: Means, namespace: str, told: Reconciled) -> bool:
         "ended": told.ended,
         "say": "taskbound audit tail",
     }
-    tell(means, namespace, news)
+    tell(adapters, namespace, news)
     return True
 
 
-def _record(means: Means, namespace: str, told: Reconciled, tx: Transaction) -> bool:
+def _record(adapters: Adapters, namespace: str, told: Reconciled, tx: Transaction) -> bool:
     since = Instant(told.since)
     if tx.targets.has_epoch(told.epoch, since):
         return False
@@ -380,5 +380,5 @@ def _record(means: Means, namespace: str, told: Reconciled, tx: Transaction) -> 
     event = StoreReconciled(
         epoch=told.epoch, since=told.since, why=told.why, ended=told.ended, targets=told.targets
     )
-    tx.audit.append(namespace, means.writer, [event], means.clock.now())
+    tx.audit.append(namespace, adapters.writer, [event], adapters.clock.now())
     return True

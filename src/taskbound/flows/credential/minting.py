@@ -46,7 +46,7 @@ from taskbound.core.token import agent_name
 from taskbound.core.token import name_of as name_of_whom
 from taskbound.core.tool import join_tool_name
 from taskbound.core.tool.name import CREDENTIAL
-from taskbound.core.tool.oauth.token import Whom
+from taskbound.core.tool.oauth.token import AssertionParties
 from taskbound.flows.approval.circle import see_people
 from taskbound.ports.target import MintOrder
 
@@ -57,7 +57,7 @@ if TYPE_CHECKING:
     from taskbound.core.audit import Record
     from taskbound.core.credential import Credential, Renewal
     from taskbound.core.target import CredentialKind, TargetFile
-    from taskbound.flows.approval.circle import Proves
+    from taskbound.flows.approval.circle import AnswerVerifiers
     from taskbound.ports.action import StoredAction
     from taskbound.ports.store import Snapshot
     from taskbound.ports.target import StoredTarget
@@ -78,7 +78,7 @@ class NotMintableError(DeniedError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class MintPlace:
     """A credential's target and kind."""
 
     target: StoredTarget
@@ -116,7 +116,7 @@ def require_journaled(snapshot: Snapshot, row: Credential) -> Instant:
     return Instant(event.ends)
 
 
-def require_place(snapshot: Snapshot, row: Credential) -> Place:
+def require_place(snapshot: Snapshot, row: Credential) -> MintPlace:
     target = snapshot.targets.target(row.namespace, row.target)
     if target is None:
         raise NotMintableError(f"there is no target `{row.target}`")
@@ -132,7 +132,7 @@ def require_place(snapshot: Snapshot, row: Credential) -> Place:
     kind = next((one for one in file.credentials if one.name == row.kind), None)
     if kind is None:
         raise NotMintableError(f"the target `{row.target}` has no such kind of credential")
-    return Place(target=target, file=file, kind=kind)
+    return MintPlace(target=target, file=file, kind=kind)
 
 
 def read_arguments(text: bytes, kind: CredentialKind, *more: str) -> Mapping[str, JsonValue]:
@@ -202,7 +202,7 @@ def require_standing(
         raise NotMintableError("the credential is over")
 
 
-def require_lifted(snapshot: Snapshot, proves: Proves, action: StoredAction, now: Instant) -> None:
+def require_lifted(snapshot: Snapshot, proves: AnswerVerifiers, action: StoredAction, now: Instant) -> None:
     """Returns if no hold was on the action or valid answers lift it."""
     asked = snapshot.approvals.approval_of(action.namespace, action.id)
     if asked is None:
@@ -239,7 +239,7 @@ class Mintable:
 
 
 def require_mintable(
-    snapshot: Snapshot, proves: Proves, namespace: str, credential: str, *, fence: int, now: Instant
+    snapshot: Snapshot, proves: AnswerVerifiers, namespace: str, credential: str, *, fence: int, now: Instant
 ) -> Mintable:
     """Returns what to mint now; `snapshot` is read by the broker itself, `now` is the broker's clock."""
     row = snapshot.credentials.credential(namespace, credential)
@@ -270,12 +270,12 @@ def require_mintable(
     return Mintable(row=row, target=place.target, file=place.file, kind=place.kind, order=order)
 
 
-def _whom(snapshot: Snapshot, row: Credential) -> Whom:
+def _whom(snapshot: Snapshot, row: Credential) -> AssertionParties:
     task = snapshot.tasks.task(row.namespace, row.task)
     if task is None:
         raise NotMintableError(f"there is no task `{row.task}`")
     subject = name_of_whom("person", row.namespace, task.requester)
-    return Whom(subject=subject, actor=agent_name(row.namespace, row.agent), task=row.task)
+    return AssertionParties(subject=subject, actor=agent_name(row.namespace, row.agent), task=row.task)
 
 
 def _require_canary(row: Credential, target: StoredTarget, now: Instant) -> None:
@@ -302,7 +302,7 @@ class ToRenew:
 
 
 def require_renewable(
-    snapshot: Snapshot, proves: Proves, namespace: str, credential: str, *, fence: int, now: Instant
+    snapshot: Snapshot, proves: AnswerVerifiers, namespace: str, credential: str, *, fence: int, now: Instant
 ) -> ToRenew:
     """Returns what to renew now; `snapshot` is read by the broker itself, `now` is the broker's clock."""
     row = snapshot.credentials.credential(namespace, credential)

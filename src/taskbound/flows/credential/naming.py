@@ -20,7 +20,7 @@ from taskbound.core.tool import credential_kind
 
 if TYPE_CHECKING:
     from taskbound.core.credential import Credential
-    from taskbound.flows.means import Means
+    from taskbound.flows.means import Adapters
     from taskbound.ports.action import StoredAction
     from taskbound.ports.store import Snapshot, Transaction
 
@@ -60,9 +60,9 @@ AGAIN: Final = "its target shows it again"
 WITHOUT_ROW: Final = "it was found in the target without a row"
 
 
-def open_mark(means: Means) -> str:
+def open_mark(adapters: Adapters) -> str:
     """Returns the store's mark, made now if missing: 8 characters of a-z and 2-7."""
-    made = b32encode(sha256(means.chance.secret().encode()).digest())[:MARK_LENGTH].decode().lower()
+    made = b32encode(sha256(adapters.chance.secret().encode()).digest())[:MARK_LENGTH].decode().lower()
 
     def work(tx: Transaction) -> str:
         kept = tx.targets.mark()
@@ -70,7 +70,7 @@ def open_mark(means: Means) -> str:
             tx.targets.put_mark(made)
         return kept or made
 
-    return parse_mark(means.store.write(work))
+    return parse_mark(adapters.store.write(work))
 
 
 _MOST: Final = 1_000

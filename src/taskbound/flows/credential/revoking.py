@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
 
     from taskbound.core.credential import Credential
-    from taskbound.flows.means import Means
+    from taskbound.flows.means import Adapters
     from taskbound.ports.credential import HeldCredential
     from taskbound.ports.store import Snapshot, Transaction
 
@@ -68,7 +68,7 @@ class Revoked:
 
 
 def revoke_credentials(  # noqa: PLR0913 - by what they are looked for, each by its name
-    means: Means,
+    adapters: Adapters,
     namespace: str,
     *,
     credential: str = "",
@@ -86,7 +86,7 @@ def revoke_credentials(  # noqa: PLR0913 - by what they are looked for, each by 
 
     def work(tx: Transaction) -> Revoked:
         names, more = _names(tx, namespace, credential=credential, task=task, target=target)
-        moves = Moves(means, tx, namespace, means.clock.now())
+        moves = Moves(adapters, tx, namespace, adapters.clock.now())
         ended = []
         for name in names:
             row = tx.credentials.lock_credential(namespace, name)
@@ -96,7 +96,7 @@ def revoke_credentials(  # noqa: PLR0913 - by what they are looked for, each by 
         moves.record()
         return Revoked(credentials=tuple(ended), more=more)
 
-    return means.store.write(work) if tx is None else work(tx)
+    return adapters.store.write(work) if tx is None else work(tx)
 
 
 def _names(
@@ -113,19 +113,19 @@ def _names(
     return sorted(one.id for one in found[:MOST]), len(found) > MOST
 
 
-def end_own(means: Means, namespace: str, credential: str, task: str, why: str = NO_MORE) -> Credential:
+def end_own(adapters: Adapters, namespace: str, credential: str, task: str, why: str = NO_MORE) -> Credential:
     def work(tx: Transaction) -> Credential:
         row = tx.credentials.lock_credential(namespace, credential)
         if row is None or not task or row.task != task:
             raise NotAskerError(f"this task has no credential `{shown(credential)}`")
         if row.state not in LIVE:
             return row
-        moves = Moves(means, tx, namespace, means.clock.now())
+        moves = Moves(adapters, tx, namespace, adapters.clock.now())
         over = moves.put(row, end_credential(row, why, moves.now), CredentialEvent.END)
         moves.record()
         return over
 
-    return means.store.write(work)
+    return adapters.store.write(work)
 
 
 _PAGE: Final = 200
@@ -134,14 +134,14 @@ _TOGETHER: Final = 20
 _SECOND: Final = seconds(1)
 
 
-def end_due(means: Means, namespace: str) -> tuple[Credential, ...]:
-    found = (end_one_due(means, namespace, name) for name in find_due(means, namespace))
+def end_due(adapters: Adapters, namespace: str) -> tuple[Credential, ...]:
+    found = (end_one_due(adapters, namespace, name) for name in find_due(adapters, namespace))
     return tuple(one for one in found if one is not None)
 
 
-def find_due(means: Means, namespace: str) -> tuple[str, ...]:
-    now = means.clock.now()
-    with means.store.read() as snapshot:
+def find_due(adapters: Adapters, namespace: str) -> tuple[str, ...]:
+    now = adapters.clock.now()
+    with adapters.store.read() as snapshot:
         return tuple(
             one.id
             for target in snapshot.targets.targets(namespace)
@@ -164,13 +164,13 @@ def _due(snapshot: Snapshot, namespace: str, target: str, now: Instant) -> Itera
     return living
 
 
-def end_one_due(means: Means, namespace: str, credential: str) -> Credential | None:
-    return means.store.write(partial(_end, means, namespace, credential))
+def end_one_due(adapters: Adapters, namespace: str, credential: str) -> Credential | None:
+    return adapters.store.write(partial(_end, adapters, namespace, credential))
 
 
-def _end(means: Means, namespace: str, credential: str, tx: Transaction) -> Credential | None:
+def _end(adapters: Adapters, namespace: str, credential: str, tx: Transaction) -> Credential | None:
     row = tx.credentials.lock_credential(namespace, credential)
-    moves = Moves(means, tx, namespace, means.clock.now())
+    moves = Moves(adapters, tx, namespace, adapters.clock.now())
     if row is None or step_of(row, moves.now) is not Step.END:
         return None
     over = end_credential(row, _why(row, moves.now), moves.now)
@@ -193,15 +193,15 @@ def _why(row: Credential, now: Instant) -> str:
 class Overdue:
     """Reports overdue revocations once each; must be used from one thread at a time."""
 
-    means: Means
+    adapters: Adapters
     _told: dict[tuple[str, str], Instant] = field(default_factory=dict)
     """The start of each reported revocation, by namespace and id."""
 
     def tell(self, namespace: str) -> tuple[Credential, ...]:
         """Records newly overdue revocations, alerts the monitor, and returns them."""
-        means = self.means
-        now = means.clock.now()
-        with means.store.read() as snapshot:
+        adapters = self.adapters
+        now = adapters.clock.now()
+        with adapters.store.read() as snapshot:
             old = snapshot.credentials.overdue(namespace, Instant(now - OVERDUE + 1), limit=_PAGE)
         late = {(namespace, one.id): one for one in old if is_overdue(one, now)}
         fresh = [one for key, one in late.items() if self._told.get(key) != one.ended]
@@ -212,12 +212,12 @@ class Overdue:
         return tuple(fresh)
 
     def _record(self, namespace: str, some: Sequence[Credential], now: Instant) -> None:
-        means = self.means
+        adapters = self.adapters
         events = [_overdue(one, now) for one in some]
-        means.store.write(lambda tx: tx.audit.append(namespace, means.writer, events, now))
+        adapters.store.write(lambda tx: tx.audit.append(namespace, adapters.writer, events, now))
         self._told |= {(namespace, one.id): one.ended for one in some}
         for target in sorted({one.target for one in some}):
-            tell(means, namespace, _news(target, [one for one in some if one.target == target]))
+            tell(adapters, namespace, _news(target, [one for one in some if one.target == target]))
 
     def _forget(self, namespace: str, late: dict[tuple[str, str], Credential]) -> None:
         for key in [one for one in self._told if one[0] == namespace and one not in late]:
@@ -265,12 +265,12 @@ class Known:
     """By what of the row it is known."""
 
 
-def settle_unknown(means: Means, namespace: str) -> tuple[str, ...]:
-    return tuple(one.action for one in find_unknown(means, namespace) if settle_one(means, one))
+def settle_unknown(adapters: Adapters, namespace: str) -> tuple[str, ...]:
+    return tuple(one.action for one in find_unknown(adapters, namespace) if settle_one(adapters, one))
 
 
-def find_unknown(means: Means, namespace: str) -> tuple[Known, ...]:
-    with means.store.read() as snapshot:
+def find_unknown(adapters: Adapters, namespace: str) -> tuple[Known, ...]:
+    with adapters.store.read() as snapshot:
         if not snapshot.actions.has_unknown(namespace):
             return ()
         rows = snapshot.credentials.credentials(namespace, states=_KNOWN, limit=LATEST)
@@ -294,12 +294,12 @@ def _known(row: Credential) -> Iterator[Known]:
         yield Known(row=row, action=renewal.action, succeeded=done, how=how)
 
 
-def settle_one(means: Means, known: Known) -> bool:
+def settle_one(adapters: Adapters, known: Known) -> bool:
     row = known.row
     outcome = "succeeded" if known.succeeded else "failed"
     note = f"its credential `{row.id}` is {row.state.value}: {known.how}"
     try:
-        reconcile(means, row.namespace, known.action, outcome, note[:_NOTE], _DAEMON)
+        reconcile(adapters, row.namespace, known.action, outcome, note[:_NOTE], _DAEMON)
     except WrongStateError:
         return False
     return True
@@ -309,10 +309,12 @@ SEAT: Final = "egr_"
 """What the name of each connection of the egress begins with."""
 
 
-def find_lost_seats(means: Means, namespace: str, own: Collection[str]) -> frozenset[HeldCredential]:
+def find_lost_seats(adapters: Adapters, namespace: str, own: Collection[str]) -> frozenset[HeldCredential]:
     """Returns credentials with a lost holder; `own` connections are this daemon's or may return to it."""
-    with means.store.read() as snapshot:
+    with adapters.store.read() as snapshot:
         found = snapshot.credentials.held_by(namespace, SEAT)
     others = [one for one in found if one.connection not in own]
-    there = means.store.others({daemon_of(one.connection) for one in others}) if others else frozenset[str]()
+    there = (
+        adapters.store.others({daemon_of(one.connection) for one in others}) if others else frozenset[str]()
+    )
     return frozenset(one for one in others if daemon_of(one.connection) not in there)

@@ -7,13 +7,13 @@ from taskbound.flows.decision.context import Views
 from taskbound.flows.decision.evaluate import Call
 from taskbound.flows.decision.narrowing import Narrowings
 from taskbound.flows.decision.plans import Planning, Proposer, Step
-from taskbound.flows.decision.retries import Doubts, overdue, strangers
+from taskbound.flows.decision.retries import LostHolders, overdue, strangers
 
 __all__ = [
     "Answer",
     "Call",
     "Decisions",
-    "Doubts",
+    "LostHolders",
     "Narrowings",
     "Planning",
     "Proposer",

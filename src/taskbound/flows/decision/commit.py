@@ -38,7 +38,7 @@ from taskbound.core.decision import (
 )
 from taskbound.core.errors import MalformedError, TaskboundError, UnavailableError
 from taskbound.flows.approval import pause_asking
-from taskbound.flows.approval.look import Unseen
+from taskbound.flows.approval.look import NeedsProbe
 from taskbound.flows.audit.sequencing import LogUnconfirmedError
 from taskbound.flows.decision.evaluate import Call, Evaluator
 from taskbound.flows.decision.settlement import Pending, recalled, settle_group
@@ -52,8 +52,8 @@ if TYPE_CHECKING:
     from taskbound.core.audit import Event
     from taskbound.core.decision import Allowance, Dropped
     from taskbound.flows.decision.context import Views
-    from taskbound.flows.decision.facts import Ground
-    from taskbound.flows.means import Means, Moved
+    from taskbound.flows.decision.facts import AuthorizedContext
+    from taskbound.flows.means import Adapters, TaskChange
     from taskbound.ports.action import StoredAction
     from taskbound.ports.store import Transaction
 
@@ -96,15 +96,15 @@ Found: TypeAlias = Settled | Stale | Repeated | Waiting | Narrowed
 class Decisions:
     """Decides calls in groups; must be used from one thread at a time."""
 
-    def __init__(self, means: Means, views: Views) -> None:
-        self._means = means
+    def __init__(self, adapters: Adapters, views: Views) -> None:
+        self._adapters = adapters
         self._views = views
-        self._evaluator = Evaluator(views, means.policy, means.operands, means.tokens)
-        self._paused: list[Moved] = []
+        self._evaluator = Evaluator(views, adapters.policy, adapters.operands, adapters.tokens)
+        self._paused: list[TaskChange] = []
 
-    def decide(self, calls: Sequence[Call]) -> tuple[Answer | Unseen, ...]:
+    def decide(self, calls: Sequence[Call]) -> tuple[Answer | NeedsProbe, ...]:
         """Returns answers in order, durable unless unseen; never raises because of a call."""
-        answers: dict[int, Answer | Unseen] = {}
+        answers: dict[int, Answer | NeedsProbe] = {}
         waiting = list(enumerate(calls))
         for _ in range(_ROUNDS):
             pending = self._evaluate(waiting, answers)
@@ -114,28 +114,28 @@ class Decisions:
         for place, _call in waiting:
             error = ContendedError("what this depends on kept changing")
             answers[place] = NotDecided(refusal=refusal(error))
-        for one in pause_asking(self._means, answers.values()):
+        for one in pause_asking(self._adapters, answers.values()):
             self._views.forget_task(one.namespace, one.task)
             self._paused.append(one)
         return tuple(answers[place] for place in range(len(calls)))
 
-    def ground(self, call: Call) -> Ground:
-        return self._evaluator.ground(call, self._means.clock.now())
+    def ground(self, call: Call) -> AuthorizedContext:
+        return self._evaluator.ground(call, self._adapters.clock.now())
 
-    def take_paused(self) -> list[Moved]:
+    def take_paused(self) -> list[TaskChange]:
         """Returns the tasks paused since the last call, for holders of their connections."""
         paused, self._paused = self._paused, []
         return paused
 
     def _evaluate(
-        self, waiting: Sequence[tuple[int, Call]], answers: dict[int, Answer | Unseen]
+        self, waiting: Sequence[tuple[int, Call]], answers: dict[int, Answer | NeedsProbe]
     ) -> list[Pending]:
-        now = self._means.clock.now()
+        now = self._adapters.clock.now()
         pending: list[Pending] = []
         for place, call in waiting:
             try:
                 with watched("evaluate", (call,), shared=False):
-                    proposal = self._evaluator.evaluate(call, self._means.chance.name("act"), now)
+                    proposal = self._evaluator.evaluate(call, self._adapters.chance.name("act"), now)
             except MalformedError as error:
                 answers[place] = self._malformed(call, error)
             except StoreUnavailableError as error:
@@ -146,18 +146,20 @@ class Decisions:
                 _log.exception("a call to %r could not be decided", call.tool)
                 answers[place] = self._refused(call, _UNDECIDED)
             else:
-                if isinstance(proposal, Unseen):
+                if isinstance(proposal, NeedsProbe):
                     answers[place] = proposal
                 else:
                     pending.append(Pending(call=call, place=place, proposal=proposal))
         return pending
 
-    def _commit(self, pending: list[Pending], answers: dict[int, Answer | Unseen]) -> list[tuple[int, Call]]:
+    def _commit(
+        self, pending: list[Pending], answers: dict[int, Answer | NeedsProbe]
+    ) -> list[tuple[int, Call]]:
         if not pending:
             return []
         try:
             with watched("commit", [one.call for one in pending], shared=True):
-                settled = self._means.store.write(lambda tx: self._settle(tx, pending))
+                settled = self._adapters.store.write(lambda tx: self._settle(tx, pending))
         except AmbiguousCommitError:
             return self._look_up(pending, answers)
         except ConflictError:
@@ -170,7 +172,9 @@ class Decisions:
             return self._alone(pending, answers)
         return self._sort(pending, settled, answers)
 
-    def _alone(self, pending: list[Pending], answers: dict[int, Answer | Unseen]) -> list[tuple[int, Call]]:
+    def _alone(
+        self, pending: list[Pending], answers: dict[int, Answer | NeedsProbe]
+    ) -> list[tuple[int, Call]]:
         left = {place for place, _ in self._look_up(pending, answers)}
         alone = [one for one in pending if one.place in left]
         if len(pending) > 1:
@@ -183,7 +187,7 @@ class Decisions:
         self,
         pending: list[Pending],
         settled: Sequence[Found],
-        answers: dict[int, Answer | Unseen],
+        answers: dict[int, Answer | NeedsProbe],
     ) -> list[tuple[int, Call]]:
         stale: list[tuple[int, Call]] = []
         for one, answer in zip(pending, settled, strict=True):
@@ -197,10 +201,12 @@ class Decisions:
                 answers[one.place] = answer
         return stale
 
-    def _look_up(self, pending: list[Pending], answers: dict[int, Answer | Unseen]) -> list[tuple[int, Call]]:
+    def _look_up(
+        self, pending: list[Pending], answers: dict[int, Answer | NeedsProbe]
+    ) -> list[tuple[int, Call]]:
         again: list[tuple[int, Call]] = []
         try:
-            with self._means.store.read() as snapshot:
+            with self._adapters.store.read() as snapshot:
                 for one in pending:
                     kept = snapshot.actions.action(one.call.namespace, one.action or one.proposal.id)
                     if kept is None or not _is_ours(kept, one):
@@ -220,7 +226,7 @@ class Decisions:
         for namespace in sorted(by_namespace):
             numbers = by_namespace[namespace]
             group = [pending[number] for number in numbers]
-            settlement = settle_group(tx, self._means, self._views, namespace, group)
+            settlement = settle_group(tx, self._adapters, self._views, namespace, group)
             answers.update(zip(numbers, settlement.answers, strict=True))
         return [answers[number] for number in range(len(pending))]
 
@@ -255,10 +261,10 @@ class Decisions:
         return self._recorded(call, event, refused)
 
     def _recorded(self, call: Call, event: Event, refused: Refuse) -> NotDecided:
-        means = self._means
+        adapters = self._adapters
         try:
-            means.store.write(
-                lambda tx: tx.audit.append(call.namespace, means.writer, [event], means.clock.now())
+            adapters.store.write(
+                lambda tx: tx.audit.append(call.namespace, adapters.writer, [event], adapters.clock.now())
             )
         except UnavailableError as unavailable:
             return NotDecided(refusal=refusal(unavailable))
@@ -284,17 +290,17 @@ _UNKNOWN_AGENT: Final = ("default", "")
 class Refusals:
     """Decides calls within refusal allowances; must be used from one thread at a time."""
 
-    def __init__(self, means: Means, views: Views, decisions: Decisions, allowance: Allowance) -> None:
-        self._means = means
+    def __init__(self, adapters: Adapters, views: Views, decisions: Decisions, allowance: Allowance) -> None:
+        self._adapters = adapters
         self._views = views
         self._decisions = decisions
         self._quota = Quota(allowance)
 
-    def decide(self, calls: Sequence[Call]) -> tuple[Answer | Unseen, ...]:
+    def decide(self, calls: Sequence[Call]) -> tuple[Answer | NeedsProbe, ...]:
         """Returns an answer for each call, in order, or what must be looked at first."""
-        answers: dict[int, Answer | Unseen] = {}
+        answers: dict[int, Answer | NeedsProbe] = {}
         admitted: list[int] = []
-        now = self._means.clock.now()
+        now = self._adapters.clock.now()
         for place, call in enumerate(calls):
             try:
                 self._quota.require(*self._holder(call.namespace, call.agent), now)
@@ -311,13 +317,15 @@ class Refusals:
 
     def require(self, namespace: str, agent: str, *, code: str = "", times: int = 1) -> None:
         """Raises TooManyRefusalsError and counts the refusals if no refusal of this agent may be recorded."""
-        self._quota.require(*self._holder(namespace, agent), self._means.clock.now(), code=code, times=times)
+        self._quota.require(
+            *self._holder(namespace, agent), self._adapters.clock.now(), code=code, times=times
+        )
 
     def take(self, namespace: str, agent: str) -> None:
-        self._quota.take(*self._holder(namespace, agent), self._means.clock.now())
+        self._quota.take(*self._holder(namespace, agent), self._adapters.clock.now())
 
     def tell(self, *, final: bool = False) -> None:
-        dropped = self._quota.dropped(self._means.clock.now(), final=final)
+        dropped = self._quota.dropped(self._adapters.clock.now(), final=final)
         if not dropped:
             return
         for one in dropped:
@@ -326,8 +334,10 @@ class Refusals:
 
     def _record(self, one: Dropped) -> None:
         event = RefusalsDropped(agent=one.agent, since=one.since, count=one.count, codes=one.codes)
-        means = self._means
-        means.store.write(lambda tx: tx.audit.append(one.namespace, means.writer, [event], means.clock.now()))
+        adapters = self._adapters
+        adapters.store.write(
+            lambda tx: tx.audit.append(one.namespace, adapters.writer, [event], adapters.clock.now())
+        )
 
     def _holder(self, namespace: str, agent: str) -> tuple[str, str]:
         if agent.startswith(SERVICE):
@@ -339,9 +349,9 @@ class Refusals:
         return (namespace, agent) if known else _UNKNOWN_AGENT
 
 
-def _is_recorded_refusal(answer: Answer | Unseen) -> bool:
+def _is_recorded_refusal(answer: Answer | NeedsProbe) -> bool:
     match answer:
-        case Settled(decision=Permit()) | Waiting() | Narrowed() | Unseen():
+        case Settled(decision=Permit()) | Waiting() | Narrowed() | NeedsProbe():
             return False
         case NotDecided(recorded=recorded):
             return recorded

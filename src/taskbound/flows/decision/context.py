@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 from taskbound.core.action import Frame
 from taskbound.core.dataclass import dataclass
-from taskbound.core.decision import Basis
+from taskbound.core.decision import ReadVersions
 from taskbound.core.errors import DeniedError
 from taskbound.core.identity import UnknownIdentityError, require_active
 from taskbound.core.identity.agent import highest, reach_of
@@ -26,8 +26,8 @@ from taskbound.core.task import NoTaskError, require_live
 from taskbound.core.tool import credential_kind, parse_definition
 from taskbound.flows.approval.proof.kept import NOT_VOUCHED, vouch
 from taskbound.flows.decision.coverage import bounds_of
-from taskbound.flows.decision.facts import NOTHING_SOUGHT, Case, FactsOf, Ground, Sought
-from taskbound.flows.decision.retries import GROUND, NO_ATTEMPT, Doubts, look_back
+from taskbound.flows.decision.facts import NOTHING_SOUGHT, AuthorizedContext, FactsOf, Lookups, PolicyQuery
+from taskbound.flows.decision.retries import GROUND, NO_ATTEMPT, LostHolders, look_back
 from taskbound.flows.decision.usable import require_usable
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from taskbound.core.errors import TaskboundError
     from taskbound.core.identity import Agent, Person
     from taskbound.core.identity.agent import Reach
-    from taskbound.core.policy import InForce, PolicyReads
+    from taskbound.core.policy import ActiveBundle, PolicyReads
     from taskbound.core.revocation import KillSwitch
     from taskbound.core.task import Task, TaskHead
     from taskbound.core.tool import ToolDefinition
@@ -58,7 +58,7 @@ _STANDINGS: Final = 2_000
 _CASES: Final = 32
 
 
-class Standing:
+class CallContext:
     """What calls of one tool by one agent for one task rest on."""
 
     def __init__(self, call: Call, views: Views, policies: Policies) -> None:
@@ -87,8 +87,8 @@ class Standing:
         self.mints = credential_kind(call.tool) is not None
         """Whether a credential is asked for by it."""
         self._reads: PolicyReads | None = None
-        self._ground: Ground | None = None
-        self._cases: dict[tuple[tuple[str, ...], str, str], Case] = {}
+        self._ground: AuthorizedContext | None = None
+        self._cases: dict[tuple[tuple[str, ...], str, str], PolicyQuery] = {}
 
     def mints_by(self, arguments: Mapping[str, JsonValue]) -> bool:
         """Whether a new credential is requested; a renewal's secret was handed out before."""
@@ -120,7 +120,7 @@ class Standing:
             return None
         return self._lineage.task
 
-    def require(self, unbound: TaskboundError | None, now: Instant) -> Ground:
+    def require(self, unbound: TaskboundError | None, now: Instant) -> AuthorizedContext:
         """Raises DeniedError for a stop, agent, task or tool; `unbound` is why the connection has no task."""
         ground = self._ground
         if ground is None or unbound is not None or now >= ground.until:
@@ -133,8 +133,8 @@ class Standing:
         outcome: str,
         proof: str,
         now: Instant,
-        sought: Sought = NOTHING_SOUGHT,
-    ) -> Case:
+        sought: Lookups = NOTHING_SOUGHT,
+    ) -> PolicyQuery:
         if sought is not NOTHING_SOUGHT or not TIMED.isdisjoint(self._read().facts):
             return self._case(flags, outcome, proof, now, sought)
         key = (flags, outcome, proof)
@@ -152,7 +152,7 @@ class Standing:
             self._reads = self._policy.reads_of(self._namespace, agent, tool, server)
         return self._reads
 
-    def _look(self, unbound: TaskboundError | None, now: Instant) -> Ground:
+    def _look(self, unbound: TaskboundError | None, now: Instant) -> AuthorizedContext:
         task, name, tool_name = self._names
         require_not_stopped(self._switch)
         if self._agent is None:
@@ -174,7 +174,7 @@ class Standing:
             agents[other] = above
         persons = self._views.persons(self._namespace)
         tool = require_usable(self._tool, tool_name, name, persons, mints=self.mints)
-        return Ground(
+        return AuthorizedContext(
             lineage=lineage,
             agent=self._agent,
             tool=tool,
@@ -188,8 +188,8 @@ class Standing:
         outcome: str,
         proof: str,
         now: Instant,
-        sought: Sought,
-    ) -> Case:
+        sought: Lookups,
+    ) -> PolicyQuery:
         task, agent, tool = self._names
         known, reads = self._tool, self._read()
         attempts, vouching = sought.attempts, sought.vouching
@@ -225,7 +225,7 @@ class Standing:
             schema=known.definition.input_schema if known else {},
             facts=facts.read(sorted(names)),
         )
-        basis = Basis(
+        basis = ReadVersions(
             tasks=self._lineage.versions if self._lineage else (),
             agent=self._agent.version if self._agent else None,
             agents=tuple((name, one.version if one else None) for name, one in self._above.items()),
@@ -239,10 +239,10 @@ class Standing:
             issuers=None if vouching is None else vouching.issuers,
             vouched_until=None if vouching is None else vouching.until,
         )
-        return Case(self._policy, request, basis, reads_arguments=reads.arguments)
+        return PolicyQuery(self._policy, request, basis, reads_arguments=reads.arguments)
 
 
-class Standings:
+class ContextCache:
     """The standings of one generation of views; must be used from one thread at a time."""
 
     def __init__(self, views: Views, policies: Policies, *, most: int = _STANDINGS) -> None:
@@ -250,16 +250,16 @@ class Standings:
         self._policies = policies
         self._most = most
         self._generation = views.generation
-        self._kept: dict[tuple[str, str, str, str], Standing] = {}
+        self._kept: dict[tuple[str, str, str, str], CallContext] = {}
 
-    def of(self, call: Call) -> Standing:
+    def of(self, call: Call) -> CallContext:
         if self._generation != self._views.generation:
             self._kept.clear()
             self._generation = self._views.generation
         key = (call.namespace, call.task, call.agent, call.tool)
         known = self._kept.get(key)
         if known is None:
-            known = Standing(call, self._views, self._policies)
+            known = CallContext(call, self._views, self._policies)
             if known.is_whole:
                 if len(self._kept) >= self._most:
                     del self._kept[next(iter(self._kept))]
@@ -303,7 +303,7 @@ class ToolView:
     server: PinnedServer
 
 
-class _Shelf(Generic[V]):
+class _ViewCache(Generic[V]):
     def __init__(self, most: int) -> None:
         self._most = most
         self._kept: OrderedDict[tuple[str, str], V] = OrderedDict()
@@ -331,15 +331,15 @@ class Views:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self.doubts = Doubts()
+        self.doubts = LostHolders()
         """Whose permits are open though they are lost; a guess of `none` is stale there too."""
-        self._tasks: _Shelf[Lineage] = _Shelf(_TASKS)
-        self._agents: _Shelf[Agent] = _Shelf(_AGENTS)
-        self._tools: _Shelf[ToolView] = _Shelf(_TOOLS)
+        self._tasks: _ViewCache[Lineage] = _ViewCache(_TASKS)
+        self._agents: _ViewCache[Agent] = _ViewCache(_AGENTS)
+        self._tools: _ViewCache[ToolView] = _ViewCache(_TOOLS)
         self._persons: dict[str, Mapping[str, Person]] = {}
         self._reaches: dict[tuple[str, str], Reach] = {}
         self._switches: dict[str, KillSwitch] = {}
-        self._forces: dict[str, InForce] = {}
+        self._forces: dict[str, ActiveBundle] = {}
         self._outcomes: OrderedDict[tuple[str, str], str] = OrderedDict()
         self.generation = 0
         """How often something was forgotten."""
@@ -404,7 +404,7 @@ class Views:
                 known = self._switches[namespace] = snapshot.revocation.kill_switch(namespace)
         return known
 
-    def in_force(self, namespace: str) -> InForce:
+    def in_force(self, namespace: str) -> ActiveBundle:
         known = self._forces.get(namespace)
         if known is None:
             with self._store.read() as snapshot:

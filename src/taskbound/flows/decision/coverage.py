@@ -16,9 +16,9 @@ from taskbound.core.dataclass import dataclass
 from taskbound.core.decision import Reason, Refuse
 from taskbound.core.errors import MalformedError
 from taskbound.core.identity.agent import why_not
-from taskbound.core.scope import Covered, Missed, Others, cover
+from taskbound.core.scope import Covered, NotCovered, Others, cover
 from taskbound.core.scope.cover import could_cover, could_cover_template
-from taskbound.core.scope.values import Met
+from taskbound.core.scope.values import Match
 from taskbound.core.tool import parse_template
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from taskbound.core.scope import Payer, Scope
     from taskbound.core.task import Task
     from taskbound.flows.decision.context import Views
-    from taskbound.flows.decision.facts import Ground
+    from taskbound.flows.decision.facts import AuthorizedContext
 
 
 _WAYS: Final = 64
@@ -38,7 +38,7 @@ OUTSIDE: Final = "outside-scope"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outside:
+class OutsideScope:
     """A scope or ceiling does not cover the call."""
 
     code: str
@@ -46,34 +46,36 @@ class Outside:
     whose: str
 
 
-def cover_call(ground: Ground, arguments: dict[str, JsonValue]) -> Covered | Outside:
+def cover_call(ground: AuthorizedContext, arguments: dict[str, JsonValue]) -> Covered | OutsideScope:
     """Returns the covering grants of the task's scope with their payers, or what does not cover."""
     schema = ground.tool.definition.input_schema
     name = ground.tool.pinned.name
     tasks = ground.lineage.tasks
     own = cover(tasks[0].scope, name, arguments, schema, step=tasks[0].step)
-    if isinstance(own, Missed):
+    if isinstance(own, NotCovered):
         return _outside(own, "the task's scope")
     ways = [(payer, payer.grant) for payer in own.payers]
     for below, above in pairwise(tasks):
         whose = f"the scope of its ancestor `{above.id}`"
         found = cover(above.scope, name, arguments, schema, step=above.step)
-        if isinstance(found, Missed):
+        if isinstance(found, NotCovered):
             return _outside(found, whose)
         ways = _climb(ways, below, above, {one.grant: one for one in found.payers})
         if not ways:
             text = "what covers it is not what the task was given for it"
-            return Outside(code="not-carved", text=text, whose=whose)
+            return OutsideScope(code="not-carved", text=text, whose=whose)
     for scope, whose in ground.bounds:
         found = cover(scope, name, arguments, schema)
-        if isinstance(found, Missed):
+        if isinstance(found, NotCovered):
             return _outside(found, whose)
     if len(tasks) == 1:
         return own
     return Covered(tool=own.tool, payers=tuple(payer for payer, _ in ways))
 
 
-def refuse_outside(views: Views, ground: Ground, outside: Outside, arguments: dict[str, JsonValue]) -> Refuse:
+def refuse_outside(
+    views: Views, ground: AuthorizedContext, outside: OutsideScope, arguments: dict[str, JsonValue]
+) -> Refuse:
     task, schema = ground.lineage.task, ground.tool.definition.input_schema
     reach = views.reach(task.namespace, task.requester)
     why = why_not(reach, ground.agent, ground.tool.pinned.name, arguments, schema)
@@ -107,8 +109,8 @@ def _climb(
     return found
 
 
-def _outside(missed: Missed, whose: str) -> Outside:
-    return Outside(code=missed.code, text=missed.sentence, whose=whose)
+def _outside(missed: NotCovered, whose: str) -> OutsideScope:
+    return OutsideScope(code=missed.code, text=missed.sentence, whose=whose)
 
 
 def bounds_of(agents: Mapping[str, Agent], tool: str) -> tuple[tuple[Scope, str], ...]:
@@ -123,12 +125,12 @@ def _is_open(scope: Scope, tool: str) -> bool:
     return any(grant.value() | {"uses": 0} == said for grant in in_force.by_tool.get(tool, ()))
 
 
-def covered_of(ground: Ground, calls: Sequence[bytes], how: str) -> tuple[int, ...]:
+def covered_of(ground: AuthorizedContext, calls: Sequence[bytes], how: str) -> tuple[int, ...]:
     """Returns indexes of covered calls; `how` is `whole`, `begun` or `template` (`wire.tool.CoverCalls`)."""
     return tuple(place for place, raw in enumerate(calls) if _is_covered(ground, raw, how))
 
 
-def _is_covered(ground: Ground, raw: bytes, how: str) -> bool:
+def _is_covered(ground: AuthorizedContext, raw: bytes, how: str) -> bool:
     try:
         arguments = parse_object(raw)
         if how == "whole":
@@ -140,25 +142,26 @@ def _is_covered(ground: Ground, raw: bytes, how: str) -> bool:
         return False
 
 
-def _all_could(ground: Ground, known: dict[str, JsonValue]) -> bool:
+def _all_could(ground: AuthorizedContext, known: dict[str, JsonValue]) -> bool:
     tool, schema = ground.tool.pinned.name, ground.tool.definition.input_schema
     return all(
-        isinstance(could_cover(scope, tool, known, schema, step=step), Met) for scope, step in _scopes(ground)
+        isinstance(could_cover(scope, tool, known, schema, step=step), Match)
+        for scope, step in _scopes(ground)
     )
 
 
-def _all_expand(ground: Ground, arguments: dict[str, JsonValue]) -> bool:
+def _all_expand(ground: AuthorizedContext, arguments: dict[str, JsonValue]) -> bool:
     text = arguments.get("uri")
     if not isinstance(text, str):
         return False
     template, tool = parse_template(text), ground.tool.pinned.name
     return all(
-        isinstance(could_cover_template(scope, tool, "uri", template, step=step), Met)
+        isinstance(could_cover_template(scope, tool, "uri", template, step=step), Match)
         for scope, step in _scopes(ground)
     )
 
 
-def _scopes(ground: Ground) -> Iterator[tuple[Scope, int]]:
+def _scopes(ground: AuthorizedContext) -> Iterator[tuple[Scope, int]]:
     for task in ground.lineage.tasks:
         yield task.scope, task.step
     for scope, _ in ground.bounds:

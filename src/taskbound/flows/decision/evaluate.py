@@ -19,16 +19,23 @@ from typing import TYPE_CHECKING, Final
 from taskbound.core.action import Action, canonical, parse_object, require_key
 from taskbound.core.credential import end_of, require_recipient
 from taskbound.core.dataclass import dataclass
-from taskbound.core.decision import Holding, Presented, Proposal, Refuse, Verdict, refusal
+from taskbound.core.decision import Holding, Presentation, Proposal, Refuse, Verdict, refusal
 from taskbound.core.errors import DeniedError, MalformedError, TaskboundError
 from taskbound.core.quick import quick
 from taskbound.core.target import life_of, require_parameters
-from taskbound.flows.approval.look import Brought, Seen, Sight, Unseen, look_at, with_findings
-from taskbound.flows.decision.context import Standings
-from taskbound.flows.decision.coverage import OUTSIDE, Outside, cover_call, refuse_outside
+from taskbound.flows.approval.look import (
+    NeedsProbe,
+    OperandFindings,
+    ProbedOperands,
+    ReadingCalls,
+    look_at,
+    with_findings,
+)
+from taskbound.flows.decision.context import ContextCache
+from taskbound.flows.decision.coverage import OUTSIDE, OutsideScope, cover_call, refuse_outside
 from taskbound.flows.decision.errors import NotCanonicalError
-from taskbound.flows.decision.facts import NOTHING_SOUGHT, Sought, facts_found, verdict_of
-from taskbound.flows.decision.retries import NOT_CHECKED, Checked, check, reason_of
+from taskbound.flows.decision.facts import NOTHING_SOUGHT, Lookups, facts_found, verdict_of
+from taskbound.flows.decision.retries import NOT_CHECKED, EffectCheck, check, reason_of
 from taskbound.flows.decision.usable import require_told
 
 if TYPE_CHECKING:
@@ -37,10 +44,10 @@ if TYPE_CHECKING:
     from taskbound.core.scope import Covered
     from taskbound.core.target import Life
     from taskbound.flows.decision.commit import Watched
-    from taskbound.flows.decision.context import Standing, ToolView, Views
-    from taskbound.flows.decision.facts import Case, Ground
+    from taskbound.flows.decision.context import CallContext, ToolView, Views
+    from taskbound.flows.decision.facts import AuthorizedContext, PolicyQuery
     from taskbound.flows.decision.retries import Attempts
-    from taskbound.flows.decision.tokens import Enforcing
+    from taskbound.flows.decision.tokens import AskingService
     from taskbound.flows.policy.engines import Policies
     from taskbound.ports.approval import Operands
     from taskbound.wire.jose import SignatureCheck
@@ -49,7 +56,7 @@ if TYPE_CHECKING:
 _SECOND: Final = 1_000_000
 
 
-def life_asked_for(ground: Ground, arguments: dict[str, JsonValue], now: Instant) -> Life:
+def life_asked_for(ground: AuthorizedContext, arguments: dict[str, JsonValue], now: Instant) -> Life:
     definition = ground.tool.definition
     require_parameters(definition, arguments)
     life = life_of(definition, arguments)
@@ -57,7 +64,7 @@ def life_asked_for(ground: Ground, arguments: dict[str, JsonValue], now: Instant
     return life
 
 
-def life_since_made(views: Views, ground: Ground, life: Life, now: Instant) -> int:
+def life_since_made(views: Views, ground: AuthorizedContext, life: Life, now: Instant) -> int:
     """Returns the seconds a credential lives in all, including those since it was minted."""
     ends, began = end_of(life.asked, life.most, now, ground.until), now
     if life.renews:
@@ -89,7 +96,7 @@ class Call:
     """The held action that the call waits for, when it is asked for again."""
     wait: int = 0
     """Seconds that the gateway will wait for people, if they have to be asked."""
-    sight: Sight | None = None
+    sight: OperandFindings | None = None
     """What was seen for it, once it was given back unseen."""
     read: tuple[str, ...] | None = None
     """The actions that its gateway read by; None where it was not told to, none where there is no gateway."""
@@ -101,7 +108,7 @@ class Call:
     """Whether who asks will tell no outcome; None where that is as the tool is declared."""
     subject: str = ""
     """Whom the asker says it is for, as JSON, where they say so: a claim, by which nothing is decided."""
-    enforcing: Enforcing | None = None
+    enforcing: AskingService | None = None
     """The service that asks in its own name; None if the agent asks."""
     recipient: str | None = ""
     """The key that a credential's secret is sealed to; empty for none, None if the call gets no permit."""
@@ -123,9 +130,9 @@ class Evaluator:
         self._views = views
         self._operands = operands
         self._tokens = tokens
-        self._standings = Standings(views, policies)
+        self._standings = ContextCache(views, policies)
 
-    def evaluate(self, call: Call, action_id: str, now: Instant) -> Proposal | Unseen:
+    def evaluate(self, call: Call, action_id: str, now: Instant) -> Proposal | NeedsProbe:
         """Returns the proposal for this call, or what must be looked at first."""
         require_key(call.key)
         arguments = parse_object(call.arguments)
@@ -141,9 +148,9 @@ class Evaluator:
         reached = self._reach(call, standing, arguments, now)
         seen = self._look(reached, arguments, call, now) if standing.reads_operands else None
         checked = self._check(call, standing, reached, arguments, attempts, now)
-        if isinstance(seen, Unseen):
+        if isinstance(seen, NeedsProbe):
             return seen
-        if isinstance(checked, Unseen):
+        if isinstance(checked, NeedsProbe):
             return checked
         case = standing.case(
             flags,
@@ -153,7 +160,7 @@ class Evaluator:
             self._sought(standing, attempts, seen, checked, now, self._lived(call, standing, reached, now)),
         )
         verdict = self._verdict(call, reached, case, arguments, seen, now)
-        if isinstance(verdict, Unseen):
+        if isinstance(verdict, NeedsProbe):
             return verdict
         if isinstance(verdict, Holding):
             hold = verdict.hold
@@ -162,7 +169,7 @@ class Evaluator:
             id=action_id,
             action=action,
             root=standing.root,
-            presented=Presented(connection=call.connection, request=call.request, key=call.key),
+            presented=Presentation(connection=call.connection, request=call.request, key=call.key),
             verdict=verdict,
             basis=case.basis,
             flags=flags,
@@ -173,10 +180,10 @@ class Evaluator:
             unwatched=not isinstance(reached, Refuse) and reached.tool.pinned.unwatched,
         )
 
-    def ground(self, call: Call, now: Instant) -> Ground:
+    def ground(self, call: Call, now: Instant) -> AuthorizedContext:
         return self._standings.of(call).require(call.unbound, now)
 
-    def _before(self, namespace: str, standing: Standing, action: Action) -> tuple[Attempts | None, str]:
+    def _before(self, namespace: str, standing: CallContext, action: Action) -> tuple[Attempts | None, str]:
         if standing.reads_attempts or standing.checks:
             attempts = self._views.attempts(namespace, standing.root, action.act_key)
             return attempts, attempts.history.last_outcome
@@ -185,7 +192,7 @@ class Evaluator:
         return None, self._views.last_outcome(standing.root, action.act_key)
 
     def _reach(
-        self, call: Call, standing: Standing, arguments: dict[str, JsonValue], now: Instant
+        self, call: Call, standing: CallContext, arguments: dict[str, JsonValue], now: Instant
     ) -> _Reached | Refuse:
         try:
             ground = standing.require(call.unbound, now)
@@ -197,7 +204,7 @@ class Evaluator:
         except (DeniedError, MalformedError) as error:
             return refusal(error)
         covered = cover_call(ground, arguments)
-        if isinstance(covered, Outside):
+        if isinstance(covered, OutsideScope):
             return refuse_outside(self._views, ground, covered, arguments)
         return _Reached(tool=ground.tool, covered=covered, life=life)
 
@@ -205,11 +212,11 @@ class Evaluator:
         self,
         call: Call,
         reached: _Reached | Refuse,
-        case: Case,
+        case: PolicyQuery,
         arguments: dict[str, JsonValue],
-        seen: Seen | None,
+        seen: ProbedOperands | None,
         now: Instant,
-    ) -> Verdict | Unseen:
+    ) -> Verdict | NeedsProbe:
         if isinstance(reached, Refuse):
             return reached
         if seen is not None and seen.blocked is not None:
@@ -218,18 +225,18 @@ class Evaluator:
         if not reached.tool.pinned.probes or not (call.resume or isinstance(verdict, Holding)):
             return verdict
         found = seen or self._look(reached, arguments, call, now)
-        if isinstance(found, Unseen):
+        if isinstance(found, NeedsProbe):
             return found
         return with_findings(verdict, found, reached.covered)
 
     def _look(
         self, reached: _Reached | Refuse, arguments: dict[str, JsonValue], call: Call, now: Instant
-    ) -> Seen | Unseen:
+    ) -> ProbedOperands | NeedsProbe:
         if isinstance(reached, Refuse):
-            return Seen(at=now)
+            return ProbedOperands(at=now)
         brought = None
         if call.read is not None:
-            brought = Brought(
+            brought = ReadingCalls(
                 task=call.task,
                 connection=call.connection,
                 request=call.request,
@@ -241,36 +248,36 @@ class Evaluator:
     def _check(
         self,
         call: Call,
-        standing: Standing,
+        standing: CallContext,
         reached: _Reached | Refuse,
         arguments: dict[str, JsonValue],
         attempts: Attempts | None,
         now: Instant,
-    ) -> Checked | Unseen:
+    ) -> EffectCheck | NeedsProbe:
         if isinstance(reached, Refuse) or attempts is None or not standing.checks:
             return NOT_CHECKED
         return check(reached.tool, arguments, attempts, call.sight, now)
 
-    def _lived(self, call: Call, standing: Standing, reached: _Reached | Refuse, now: Instant) -> int:
+    def _lived(self, call: Call, standing: CallContext, reached: _Reached | Refuse, now: Instant) -> int:
         if isinstance(reached, Refuse) or reached.life is None or not standing.reads_life:
             return 0
         return life_since_made(self._views, standing.require(call.unbound, now), reached.life, now)
 
     def _sought(
         self,
-        standing: Standing,
+        standing: CallContext,
         attempts: Attempts | None,
-        seen: Seen | None,
-        checked: Checked,
+        seen: ProbedOperands | None,
+        checked: EffectCheck,
         now: Instant,
         life: int,
-    ) -> Sought:
+    ) -> Lookups:
         task = standing.rests_on
         vouching = None if task is None else self._views.vouching(task, self._tokens, now)
         if attempts is None and seen is None and vouching is None and not life:
             return NOTHING_SOUGHT
         times = [one for one in (None if seen is None else seen.at, checked.at) if one is not None]
-        return Sought(
+        return Lookups(
             attempts=attempts,
             operands=None
             if seen is None
@@ -283,7 +290,7 @@ class Evaluator:
 
 
 def _found(
-    words: tuple[tuple[str, str], ...], reached: _Reached | Refuse, seen: Seen | None
+    words: tuple[tuple[str, str], ...], reached: _Reached | Refuse, seen: ProbedOperands | None
 ) -> tuple[tuple[str, str], ...]:
     if isinstance(reached, Refuse):
         return facts_found(words, covered=False if reached.code == OUTSIDE else None)

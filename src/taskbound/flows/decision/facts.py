@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from taskbound.core.dataclass import dataclass
-from taskbound.core.decision import AttemptGround, Evaluated, Hold, Holding, Reason, Refuse, changed_since
+from taskbound.core.decision import AttemptFacts, Evaluated, Hold, Holding, Reason, Refuse, changed_since
 from taskbound.core.policy import FACTS, LIVED, LOOKED, Fact, FactKind, Forbidden, Held, Permitted, conclude
 from taskbound.core.task import evidence_text
 from taskbound.core.tool import Effect, effect_of
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
     from taskbound.core.action import JsonValue
     from taskbound.core.clock import Instant
-    from taskbound.core.decision import Basis, Verdict
+    from taskbound.core.decision import ReadVersions, Verdict
     from taskbound.core.identity import Agent
     from taskbound.core.identity.agent import Risk
     from taskbound.core.policy import PolicyConclusion, PolicyRequest
     from taskbound.core.scope import Covered, Scope
     from taskbound.flows.approval.proof.kept import Vouching
     from taskbound.flows.decision.context import Lineage, ToolView
-    from taskbound.flows.decision.retries import Attempts, Checked
+    from taskbound.flows.decision.retries import Attempts, EffectCheck
     from taskbound.ports.policy import PolicyEngine
 
 
@@ -53,7 +53,7 @@ class FactsOf:
     last_outcome: str
     attempts: Attempts
     """What was before this call; looked up only when a policy reads of it."""
-    checked: Checked
+    checked: EffectCheck
     """What declared checks show of the attempts before; looked at only when a policy reads of it."""
     operands: tuple[str, ...]
     """What probes found behind the arguments, each in words; looked at only when a policy reads of it."""
@@ -97,7 +97,7 @@ def _changed(seen: FactsOf) -> tuple[str, ...]:
     if not seen.attempts.history.attempts:
         return ()
     people = tuple(fact_words(_FACTS[name](seen)) for name in PEOPLE)
-    now = AttemptGround(
+    now = AttemptFacts(
         definition=seen.known_tool.pinned.digest if seen.known_tool else "",
         scope=seen.lineage.task.scope.digest if seen.lineage else "",
         policy=seen.bundle,
@@ -176,7 +176,7 @@ def parse_fact(name: str, words: str) -> Fact:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ground:
+class AuthorizedContext:
     """The task, agents and tool of a call, valid until an instant."""
 
     lineage: Lineage
@@ -188,7 +188,7 @@ class Ground:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sought:
+class Lookups:
     """Values looked up for one call, each if an applicable policy reads it."""
 
     attempts: Attempts | None = None
@@ -196,7 +196,7 @@ class Sought:
     """What probes found behind the arguments, each in words."""
     vouching: Vouching | None = None
     """What of the task's evidence stands."""
-    checked: Checked = NOT_CHECKED
+    checked: EffectCheck = NOT_CHECKED
     """What declared checks show of the attempts before."""
     credential_life: int = 0
     """For how many seconds a credential lives by it."""
@@ -204,16 +204,16 @@ class Sought:
     """When anything of it was looked at; None when nothing was."""
 
 
-NOTHING_SOUGHT: Final = Sought()
+NOTHING_SOUGHT: Final = Lookups()
 
 
-class Case:
+class PolicyQuery:
     """The policy request of a call, its basis, and the conclusion."""
 
     __slots__ = ("_concluded", "_policy", "_reads_arguments", "_request", "basis", "words")
 
     def __init__(
-        self, policy: PolicyEngine, request: PolicyRequest, basis: Basis, *, reads_arguments: bool
+        self, policy: PolicyEngine, request: PolicyRequest, basis: ReadVersions, *, reads_arguments: bool
     ) -> None:
         self._reads_arguments = reads_arguments
         self._policy = policy

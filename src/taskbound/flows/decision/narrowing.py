@@ -18,7 +18,7 @@ from taskbound.core.approval import (
     ApprovalEvent,
     ApprovalOverError,
     BadStatementError,
-    Befallen,
+    Invalidation,
     NarrowedRefusedError,
     NotEntitledError,
     OtherQuestionError,
@@ -38,7 +38,7 @@ from taskbound.core.decision import Hold, Narrows, Refuse, Settled
 from taskbound.core.policy.operation import StepUpError
 from taskbound.core.tool import parse_definition
 from taskbound.flows.approval.circle import changed_event, end_approvals, ground_of, tell
-from taskbound.flows.approval.look import Unseen
+from taskbound.flows.approval.look import NeedsProbe
 from taskbound.flows.approval.proof.kept import count_on
 from taskbound.flows.approval.proof.signed import answered_event, judge, verify_signed
 from taskbound.flows.decision.evaluate import Call, Evaluator
@@ -49,11 +49,11 @@ from taskbound.ports.approval import ApprovalChange
 if TYPE_CHECKING:
     from taskbound.core.approval import AnswerSignIn, Change
     from taskbound.core.audit import Event
-    from taskbound.flows.approval import Told
-    from taskbound.flows.approval.look import Sight
+    from taskbound.flows.approval import QuestionUpdate
+    from taskbound.flows.approval.look import OperandFindings
     from taskbound.flows.approval.proof.signed import Judged, Signed
     from taskbound.flows.decision.context import Views
-    from taskbound.flows.means import Means
+    from taskbound.flows.means import Adapters
     from taskbound.ports.action import StoredAction
     from taskbound.ports.approval import StoredApproval
     from taskbound.ports.store import Snapshot, Transaction
@@ -66,8 +66,8 @@ _ROUNDS: Final = 8
 class NarrowedTo:
     """The new state of both questions."""
 
-    held: Told
-    instead: Told
+    held: QuestionUpdate
+    instead: QuestionUpdate
     missing: str
     """What the narrower action lacks until it may run, in words; empty when nothing."""
 
@@ -83,10 +83,10 @@ class _Answer:
 class Narrowings:
     """Takes narrower actions as answers; must be used from one thread at a time."""
 
-    def __init__(self, means: Means, views: Views) -> None:
-        self._means = means
+    def __init__(self, adapters: Adapters, views: Views) -> None:
+        self._adapters = adapters
         self._views = views
-        self._evaluator = Evaluator(views, means.policy, means.operands, means.tokens)
+        self._evaluator = Evaluator(views, adapters.policy, adapters.operands, adapters.tokens)
 
     def narrow(
         self,
@@ -94,10 +94,10 @@ class Narrowings:
         raw: bytes,
         signature: bytes,
         arguments: bytes,
-        sight: Sight | None = None,
+        sight: OperandFindings | None = None,
         sign_in: AnswerSignIn | None = None,
-    ) -> NarrowedTo | Unseen:
-        signed = verify_signed(self._means, namespace, raw, signature, sign_in)
+    ) -> NarrowedTo | NeedsProbe:
+        signed = verify_signed(self._adapters, namespace, raw, signature, sign_in)
         if signed.statement.kind is not AnswerKind.NARROW:
             raise BadStatementError("what was signed is no narrowing")
         for _ in range(_ROUNDS):
@@ -107,20 +107,20 @@ class Narrowings:
         raise ContendedError("what this depends on kept changing")
 
     def _try(
-        self, namespace: str, signed: Signed, arguments: bytes, sight: Sight | None
-    ) -> NarrowedTo | Unseen | None:
+        self, namespace: str, signed: Signed, arguments: bytes, sight: OperandFindings | None
+    ) -> NarrowedTo | NeedsProbe | None:
         pending = self._evaluate(namespace, signed, arguments, sight)
-        if isinstance(pending, Unseen):
+        if isinstance(pending, NeedsProbe):
             return pending
-        done = self._means.store.write(lambda tx: self._commit(tx, signed, pending))
+        done = self._adapters.store.write(lambda tx: self._commit(tx, signed, pending))
         if done is None:
             self._views.read_again(pending.proposal)
         return done
 
     def _evaluate(
-        self, namespace: str, signed: Signed, arguments: bytes, sight: Sight | None
-    ) -> Pending | Unseen:
-        with self._means.store.read() as snapshot:
+        self, namespace: str, signed: Signed, arguments: bytes, sight: OperandFindings | None
+    ) -> Pending | NeedsProbe:
+        with self._adapters.store.read() as snapshot:
             one, held = _require_open(snapshot, namespace, signed.statement.question)
         question, waiter = one.question, one.waiter
         call = Call(
@@ -140,8 +140,10 @@ class Narrowings:
             unwatched=None,
             proof=dict(held.facts).get("proof", "") or f"narrowed by {signed.by[0]}",
         )
-        proposal = self._evaluator.evaluate(call, self._means.chance.name("act"), self._means.clock.now())
-        if isinstance(proposal, Unseen):
+        proposal = self._evaluator.evaluate(
+            call, self._adapters.chance.name("act"), self._adapters.clock.now()
+        )
+        if isinstance(proposal, NeedsProbe):
             return proposal
         if proposal.action.digest != signed.statement.narrowed:
             raise OtherQuestionError("what was signed names another action than the one that is brought")
@@ -159,19 +161,19 @@ class Narrowings:
         proposal, namespace = pending.proposal, pending.call.namespace
         question = signed.statement.question
         seen, _ = _require_open(tx, namespace, question)  # first: PostgreSQL's transaction is alone by that
-        lock_group(tx, namespace, [proposal], self._means.policy, self._views.doubts)
+        lock_group(tx, namespace, [proposal], self._adapters.policy, self._views.doubts)
         tx.approvals.lock_plans(namespace, {seen.question.task})  # before any question, as a commit does
         keys = {(seen.question.task, act) for act in (seen.question.act, proposal.action.digest)}
         tx.approvals.lock_holds(namespace, keys)  # both, in the order in which a commit takes them
         one, held = _require_open(tx, namespace, question)
-        now = self._means.clock.now()
-        fate = befallen(one.question, ground_of(tx, one.question, self._means.policy), now)
+        now = self._adapters.clock.now()
+        fate = befallen(one.question, ground_of(tx, one.question, self._adapters.policy), now)
         if fate is not None:
             raise ApprovalOverError(f"the question is over: {fate.reason}")
         judged = judge(tx, one, signed, now)
         found = _narrower(tx, held, pending.call.arguments)
-        count_on(tx, self._means.signatures, judged.key, signed.signature)
-        match settle_group(tx, self._means, self._views, namespace, [pending]).answers[0]:
+        count_on(tx, self._adapters.signatures, judged.key, signed.signature)
+        match settle_group(tx, self._adapters, self._views, namespace, [pending]).answers[0]:
             case Settled(decision=Hold()):
                 answer = _Answer(one=one, signed=signed, judged=judged, found=found)
                 return self._write(tx, answer, proposal.id, now)
@@ -191,16 +193,16 @@ class Narrowings:
         if found:
             raise NarrowedRefusedError(f"what it names is another thing than was shown: {found}")
         tx.approvals.put_answer(space, one.question.id, signed.answer(AnswerKind.NARROW, now))
-        fate = Befallen(event=ApprovalEvent.NARROW, reason=f"narrowed by {signed.by[0]} to {action}")
+        fate = Invalidation(event=ApprovalEvent.NARROW, reason=f"narrowed by {signed.by[0]} to {action}")
         ended, told = end_approvals(tx, [(one, fate)], by=signed.by, now=now)
         events: list[Event] = [_narrowed_event(answer, asked), *ended]
         instead, lacking = self._say_yes(tx, answer, asked, events, now)
-        tx.audit.append(space, self._means.writer, events, now)
+        tx.audit.append(space, self._adapters.writer, events, now)
         return NarrowedTo(held=told[0], instead=instead, missing=lacking)
 
     def _say_yes(
         self, tx: Transaction, answer: _Answer, asked: StoredApproval, events: list[Event], now: Instant
-    ) -> tuple[Told, str]:
+    ) -> tuple[QuestionUpdate, str]:
         signed, judged, question = answer.signed, answer.judged, asked.question
         yes = yes_of(question, signed.by[0])
         answers = asked.answers
@@ -213,7 +215,7 @@ class Narrowings:
             answers = (*answers, signed.answer(yes, now))
             tx.approvals.put_answer(question.namespace, question.id, answers[-1])
             events.append(answered_event(asked, signed, yes))
-        lacking = judged.people.lacking(question, answers, judged.circle, self._means, now)
+        lacking = judged.people.lacking(question, answers, judged.circle, self._adapters, now)
         if lacking:
             return tell(asked, asked.state, ""), lacking
         after, reason = advance_approval(asked.state, ApprovalEvent.APPROVE), "enough have answered"

@@ -32,7 +32,7 @@ from taskbound.core.decision import Hold, Holding, Planned, Refuse, Settled, Sta
 from taskbound.core.errors import DeniedError, MalformedError
 from taskbound.core.task import NoTaskError
 from taskbound.flows.approval.circle import lock_people
-from taskbound.flows.approval.look import Unseen
+from taskbound.flows.approval.look import NeedsProbe
 from taskbound.flows.decision.evaluate import Call, Evaluator
 from taskbound.flows.decision.settlement import Pending, lock_group, settle_group
 from taskbound.flows.decision.usable import ContendedError
@@ -43,13 +43,13 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from taskbound.core.action import JsonValue
-    from taskbound.core.approval import Look
+    from taskbound.core.approval import Lookup
     from taskbound.core.audit import Event
     from taskbound.core.decision import Locked, Proposal
     from taskbound.core.task import Task
-    from taskbound.flows.approval.look import Sight
+    from taskbound.flows.approval.look import OperandFindings
     from taskbound.flows.decision.context import Views
-    from taskbound.flows.means import Actor, Means
+    from taskbound.flows.means import Actor, Adapters
     from taskbound.ports.approval import StoredApproval
     from taskbound.ports.store import Transaction
 
@@ -66,7 +66,7 @@ class Proposer:
 
 def write_plan(
     tx: Transaction,
-    means: Means,
+    adapters: Adapters,
     views: Views,
     task: Task,
     pending: Sequence[Pending],
@@ -75,14 +75,14 @@ def write_plan(
     """Holds calls of one task and writes their plan; after ContendedError the caller evaluates again."""
     space, proposals = task.namespace, [one.proposal for one in pending]
     tx.tasks.task(space, task.id)  # first: PostgreSQL's transaction is alone by that
-    locked = lock_group(tx, space, proposals, means.policy, views.doubts)
+    locked = lock_group(tx, space, proposals, adapters.policy, views.doubts)
     if tx.approvals.lock_plans(space, {task.id}):
         raise PlanOpenError(f"task `{task.id}` has an open plan")
     if tx.approvals.count_open(space, task.id):
         raise PlanOpenError(f"task `{task.id}` has open questions")
-    now = means.clock.now()
+    now = adapters.clock.now()
     _require_held(proposals, locked, now)
-    settlement = settle_group(tx, means, views, space, pending)
+    settlement = settle_group(tx, adapters, views, space, pending)
     for number, answer in enumerate(settlement.answers, 1):
         match answer:
             case Settled(decision=Hold()):
@@ -94,7 +94,7 @@ def write_plan(
     require_payable(proposals, locked.left, now)
     found = [tx.approvals.approval_of(space, one.id) for one in proposals]
     steps = [one for one in found if one is not None]
-    plan = _plan(tx, means, task, steps, by)
+    plan = _plan(tx, adapters, task, steps, by)
     sheets = [
         sheet_of(one.question, proposal.action, policies=proposal.verdict.hold.policies)
         for one, proposal in zip(steps, proposals, strict=True)
@@ -104,9 +104,11 @@ def write_plan(
     return plan
 
 
-def _plan(tx: Transaction, means: Means, task: Task, steps: Sequence[StoredApproval], by: Proposer) -> Plan:
+def _plan(
+    tx: Transaction, adapters: Adapters, task: Task, steps: Sequence[StoredApproval], by: Proposer
+) -> Plan:
     space, questions = task.namespace, [one.question for one in steps]
-    people = lock_people(tx, space, means.clock.now())
+    people = lock_people(tx, space, adapters.clock.now())
     _, circles = people.circles(tx, space, {(task.id, one.tool) for one in questions})
     require_one_answer(questions, [circles[task.id, one.tool] for one in questions])
     plan = Plan(
@@ -115,7 +117,7 @@ def _plan(tx: Transaction, means: Means, task: Task, steps: Sequence[StoredAppro
         task=task.id,
         requester=task.requester,
         questions=tuple(one.digest for one in questions),
-        nonce=means.chance.name("non"),
+        nonce=adapters.chance.name("non"),
         asked=questions[0].asked,
         deadline=Instant(min(one.deadline for one in questions)),
     )
@@ -136,7 +138,7 @@ def _plan(tx: Transaction, means: Means, task: Task, steps: Sequence[StoredAppro
         by=by.actor.name,
         proof=by.actor.proof,
     )
-    tx.audit.append(space, means.writer, [event], means.clock.now())
+    tx.audit.append(space, adapters.writer, [event], adapters.clock.now())
     return plan
 
 
@@ -178,24 +180,29 @@ class Step:
 class Planning:
     """Asks people about plans; must be used from one thread at a time."""
 
-    def __init__(self, means: Means, views: Views) -> None:
-        self._means = means
+    def __init__(self, adapters: Adapters, views: Views) -> None:
+        self._adapters = adapters
         self._views = views
-        self._evaluator = Evaluator(views, means.policy, means.operands, means.tokens)
+        self._evaluator = Evaluator(views, adapters.policy, adapters.operands, adapters.tokens)
 
     def ask(
-        self, namespace: str, task: str, steps: Sequence[Step], by: Proposer, sight: Sight | None = None
-    ) -> Plan | Unseen:
+        self,
+        namespace: str,
+        task: str,
+        steps: Sequence[Step],
+        by: Proposer,
+        sight: OperandFindings | None = None,
+    ) -> Plan | NeedsProbe:
         """Asks about these calls in this order; returns the plan, or what must be looked at first."""
         found = self._task(namespace, task, by)
         try:
             require_length(len(steps))
             for _ in range(_ROUNDS):
                 pending = self._evaluate(found, steps, by, sight)
-                if isinstance(pending, Unseen):
+                if isinstance(pending, NeedsProbe):
                     return pending
                 try:
-                    return self._means.store.write(partial(self._write, found, pending, by))
+                    return self._adapters.store.write(partial(self._write, found, pending, by))
                 except (ContendedError, ConflictError):  # another plan was asked, or what it read has changed
                     for one in pending:
                         self._views.read_again(one.proposal)
@@ -205,7 +212,7 @@ class Planning:
             raise
 
     def _task(self, namespace: str, name: str, by: Proposer) -> Task:
-        with self._means.store.read() as snapshot:
+        with self._adapters.store.read() as snapshot:
             task = snapshot.tasks.task(namespace, name)
             agent = None if task is None else snapshot.identities.agent(namespace, task.agent)
         if task is None:
@@ -218,12 +225,12 @@ class Planning:
         return task
 
     def _evaluate(
-        self, task: Task, steps: Sequence[Step], by: Proposer, sight: Sight | None
-    ) -> list[Pending] | Unseen:
-        plan = self._means.chance.name("pln")
-        now = self._means.clock.now()
+        self, task: Task, steps: Sequence[Step], by: Proposer, sight: OperandFindings | None
+    ) -> list[Pending] | NeedsProbe:
+        plan = self._adapters.chance.name("pln")
+        now = self._adapters.clock.now()
         pending: list[Pending] = []
-        unseen: dict[Look, None] = {}
+        unseen: dict[Lookup, None] = {}
         for number, step in enumerate(steps, 1):
             where = step_words(number, step.tool)
             call = Call(
@@ -242,19 +249,19 @@ class Planning:
                 recipient=None,
             )
             try:
-                proposal = self._evaluator.evaluate(call, self._means.chance.name("act"), now)
+                proposal = self._evaluator.evaluate(call, self._adapters.chance.name("act"), now)
             except (DeniedError, MalformedError) as error:
                 why = f"it is refused ({error.code}): {error.message}"
                 raise PlanRefusedError(why, remedy=error.advice, where=where) from error
-            if isinstance(proposal, Unseen):
+            if isinstance(proposal, NeedsProbe):
                 unseen |= dict.fromkeys(proposal.looks)
                 continue
             planned = replace(proposal, planned=Planned(plan=plan, step=number))
             pending.append(Pending(call=call, place=number - 1, proposal=planned))
-        return Unseen(looks=tuple(unseen)) if unseen else pending
+        return NeedsProbe(looks=tuple(unseen)) if unseen else pending
 
     def _write(self, task: Task, pending: Sequence[Pending], by: Proposer, tx: Transaction) -> Plan:
-        return write_plan(tx, self._means, self._views, task, pending, by)
+        return write_plan(tx, self._adapters, self._views, task, pending, by)
 
     def _refuse(
         self, task: Task, steps: Sequence[Step], by: Proposer, error: DeniedError | MalformedError
@@ -271,7 +278,7 @@ class Planning:
             by=by.actor.name,
             proof=by.actor.proof,
         )
-        means = self._means
-        means.store.write(
-            lambda tx: tx.audit.append(task.namespace, means.writer, [event], means.clock.now())
+        adapters = self._adapters
+        adapters.store.write(
+            lambda tx: tx.audit.append(task.namespace, adapters.writer, [event], adapters.clock.now())
         )

@@ -21,18 +21,18 @@ from taskbound.core.action import canonical
 from taskbound.core.approval import Operand, OperandUnreadableError, looks_of
 from taskbound.core.approval.probe import Shown, parse_checks, settled_at, shown_by
 from taskbound.core.dataclass import dataclass
-from taskbound.core.decision import ActHistory, AttemptGround, Reason
-from taskbound.core.decision.hold import MOST_OPEN, due_of, is_afar
+from taskbound.core.decision import ActHistory, AttemptFacts, Reason
+from taskbound.core.decision.hold import MOST_OPEN, due_of, is_network_holder
 from taskbound.core.errors import DeniedError
-from taskbound.flows.approval.look import Unseen, see
+from taskbound.flows.approval.look import NeedsProbe, see
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from taskbound.core.action import JsonValue
-    from taskbound.core.approval import Look
+    from taskbound.core.approval import Lookup
     from taskbound.core.clock import Instant
-    from taskbound.flows.approval.look import Sight
+    from taskbound.flows.approval.look import OperandFindings
     from taskbound.flows.decision.context import ToolView
     from taskbound.ports.action import StoredAction
     from taskbound.ports.store import Snapshot
@@ -55,12 +55,12 @@ class Attempts:
     """When the last unknown one was given up; None without, while one is open or in doubt, or if too many."""
 
     @property
-    def ground(self) -> AttemptGround | None:
+    def ground(self) -> AttemptFacts | None:
         """Returns what the last attempt was judged by, None if unknown."""
         if self.last is None:
             return None
         facts = dict(self.last.facts)
-        return AttemptGround(
+        return AttemptFacts(
             definition=self.last.definition,
             scope=self.last.scope,
             policy=self.last.bundle,
@@ -79,7 +79,7 @@ _MANY: Final = 16
 """Attempts with an unknown outcome that are looked back at."""
 
 
-def look_back(snapshot: Snapshot, doubts: Doubts, namespace: str, root: str, act_key: str) -> Attempts:
+def look_back(snapshot: Snapshot, doubts: LostHolders, namespace: str, root: str, act_key: str) -> Attempts:
     """Reads the act from the snapshot; its outcome is unknown while a holder is lost."""
     history = snapshot.actions.act(namespace, root, act_key)
     last = snapshot.actions.action(namespace, history.last_action) if history.last_action else None
@@ -109,7 +109,7 @@ _WORDS: Final = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Checked:
+class EffectCheck:
     """What is known of the effect of earlier attempts."""
 
     shown: Shown = Shown.NOTHING
@@ -124,32 +124,32 @@ class Checked:
         return frozenset({"check_found"}) if self.found else frozenset()
 
 
-NOT_CHECKED: Final = Checked()
+NOT_CHECKED: Final = EffectCheck()
 
 
 def check(
     tool: ToolView,
     arguments: Mapping[str, JsonValue],
     attempts: Attempts,
-    sight: Sight | None,
+    sight: OperandFindings | None,
     now: Instant,
-) -> Checked | Unseen:
+) -> EffectCheck | NeedsProbe:
     """Returns what the tool's checks show of earlier attempts, or what must be looked at first."""
     checks = parse_checks(tool.pinned.checks)
     if not checks or attempts.history.last_outcome != "unknown":
         return NOT_CHECKED
     if attempts.lost is None or now < settled_at(checks, attempts.lost):
-        return Checked(shown=Shown.UNSETTLED)
+        return EffectCheck(shown=Shown.UNSETTLED)
     try:
         looks = looks_of([one.probe for one in checks], arguments, tool.definition.defaults, directory="/")
         _require_plain(looks)
     except DeniedError as error:
-        return Checked(shown=Shown.UNREADABLE, why=error.message)
+        return EffectCheck(shown=Shown.UNREADABLE, why=error.message)
     seen = see(sight, looks, now)
-    if isinstance(seen, Unseen):
+    if isinstance(seen, NeedsProbe):
         return seen
     early = seen.at < settled_at(checks, attempts.lost)
-    return Checked(
+    return EffectCheck(
         shown=Shown.UNSETTLED if early else shown_by(seen.found),
         found=tuple(canonical(one.value()).decode() for one in seen.found if isinstance(one, Operand)),
         why="; ".join(one.message for one in seen.found if isinstance(one, DeniedError)),
@@ -157,13 +157,13 @@ def check(
     )
 
 
-def _require_plain(looks: Iterable[Look]) -> None:
+def _require_plain(looks: Iterable[Lookup]) -> None:
     for one in looks:
         if not (one.value.isascii() and one.value.isprintable() and one.value == one.value.strip(" ")):
             raise OperandUnreadableError("a key that is not plain ASCII may have been written otherwise")
 
 
-def reason_of(checked: Checked) -> tuple[Reason, ...]:
+def reason_of(checked: EffectCheck) -> tuple[Reason, ...]:
     if checked.shown is Shown.NOTHING:
         return ()
     return (Reason(code="checked", text=_WORDS[checked.shown], detail=checked.why),)
@@ -176,7 +176,7 @@ Holder = tuple[str, str]
 """(namespace, connection)."""
 
 
-class Doubts:
+class LostHolders:
     """Lost holders of one daemon; updated from any thread, read by the worker."""
 
     def __init__(self) -> None:
@@ -239,7 +239,7 @@ def strangers(snapshot: Snapshot) -> frozenset[Holder]:
         for one in snapshot.approvals.open_approvals()
         if one.waiter.connection  # a hold that outlives its call has no waiter
     }
-    return frozenset(one for one in permits | asked if not is_afar(one[1]))
+    return frozenset(one for one in permits | asked if not is_network_holder(one[1]))
 
 
 class Overdue(NamedTuple):
@@ -260,7 +260,7 @@ def overdue(snapshot: Snapshot, now: Instant) -> Overdue:
     held: Counter[tuple[str, str]] = Counter()
     for space in snapshot.actions.namespaces():
         for one in snapshot.actions.open_permits(space):
-            if not is_afar(one.connection):
+            if not is_network_holder(one.connection):
                 continue
             held[space, one.task] += 1
             if now >= one.until:
@@ -270,7 +270,7 @@ def overdue(snapshot: Snapshot, now: Instant) -> Overdue:
     over |= {
         (one.question.namespace, one.waiter.connection)
         for one in snapshot.approvals.open_approvals()
-        if is_afar(one.waiter.connection) and now >= one.waiter.until
+        if is_network_holder(one.waiter.connection) and now >= one.waiter.until
     }
     crowded = frozenset(task for task, many in held.items() if many >= MOST_OPEN)
     return Overdue(doubted=frozenset(doubted), over=frozenset(over), crowded=crowded)

@@ -46,12 +46,12 @@ if TYPE_CHECKING:
 
     from taskbound.core.audit import Event
     from taskbound.core.decision import Decision, Proposal, Settlement
-    from taskbound.flows.approval import HoldSheet
+    from taskbound.flows.approval import HoldBatch
     from taskbound.flows.credential.journaling import Granted
     from taskbound.flows.decision.context import Views
     from taskbound.flows.decision.evaluate import Call
-    from taskbound.flows.decision.retries import Doubts
-    from taskbound.flows.means import Means
+    from taskbound.flows.decision.retries import LostHolders
+    from taskbound.flows.means import Adapters
     from taskbound.flows.policy.engines import Policies
     from taskbound.ports.store import Transaction
 
@@ -197,10 +197,10 @@ class Pending:
 
 def write_settlement(
     tx: Transaction,
-    means: Means,
+    adapters: Adapters,
     group: Sequence[Pending],
     settlement: Settlement,
-    holds: HoldSheet | None,
+    holds: HoldBatch | None,
     now: Instant,
 ) -> list[Granted]:
     """Writes the settlement of one namespace; returns the credentials to journal afterwards."""
@@ -213,7 +213,7 @@ def write_settlement(
             case Settled():
                 row = stored_action(one.call, answer, now)
                 if holds is not None:
-                    row = holds.take(tx, means, answer, row, one.call.wait)
+                    row = holds.take(tx, adapters, answer, row, one.call.wait)
                     one.covered = holds.covers(row.id)
                 if answer.lifted is None:
                     rows.append(row)
@@ -236,7 +236,7 @@ def write_settlement(
     if holds is not None:
         events += holds.write(tx, namespace, settlement.differed)
     if events:
-        tx.audit.append(namespace, means.writer, events, now)
+        tx.audit.append(namespace, adapters.writer, events, now)
     return minted
 
 
@@ -245,26 +245,26 @@ PERMIT_LIFE: Final = 30_000_000
 
 
 def settle_group(
-    tx: Transaction, means: Means, views: Views, namespace: str, group: Sequence[Pending]
+    tx: Transaction, adapters: Adapters, views: Views, namespace: str, group: Sequence[Pending]
 ) -> Settlement:
     enforcing = lock_enforcing(tx, namespace, group)
-    locked = lock_group(tx, namespace, [one.proposal for one in group], means.policy, views.doubts)
-    means.freshness.require()  # after the locks, however long they were waited for
-    now = means.clock.now()
+    locked = lock_group(tx, namespace, [one.proposal for one in group], adapters.policy, views.doubts)
+    adapters.freshness.require()  # after the locks, however long they were waited for
+    now = adapters.clock.now()
     proposals = as_held(tx, namespace, refuse_ended_tokens(tx, namespace, group, enforcing, now))
-    holds = look_at_holds(tx, means, proposals, locked.bundle, views.doubts.lost(), now)
+    holds = look_at_holds(tx, adapters, proposals, locked.bundle, views.doubts.lost(), now)
     if holds is not None:
         locked = replace(locked, places=holds.places)
     if locked.credentials:
         locked = replace(locked, credentials=lock_renewable(tx, namespace, _renewed(proposals)))
     settlement = settle(proposals, locked, now=now, until=Instant(now + PERMIT_LIFE))
-    minted = write_settlement(tx, means, group, settlement, holds, now)
+    minted = write_settlement(tx, adapters, group, settlement, holds, now)
     fresh = [one for one in minted if not one.life.renews]
     if fresh:
-        journal_credentials(tx, means, fresh, locked.tasks, now)
+        journal_credentials(tx, adapters, fresh, locked.tasks, now)
     if len(fresh) < len(minted):
         renewed = [one for one in minted if one.life.renews]
-        prolong_credentials(tx, means, renewed, locked.tasks, now)
+        prolong_credentials(tx, adapters, renewed, locked.tasks, now)
     views.doubts.granted((namespace, one.permitted) for one in group if one.permitted)
     return settlement
 
@@ -274,7 +274,7 @@ def lock_group(
     namespace: str,
     proposals: Sequence[Proposal],
     policies: Policies,
-    doubts: Doubts,
+    doubts: LostHolders,
 ) -> Locked:
     """Reads under lock, in one fixed order, everything that these proposals need."""
     tasks = {one.action.task for one in proposals if one.action.task}

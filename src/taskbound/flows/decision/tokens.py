@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Enforcing:
+class AskingService:
     """A service that asks in its own name."""
 
     service: str
@@ -42,11 +42,11 @@ class Enforcing:
 
 def lock_enforcing(
     tx: Transaction, namespace: str, group: Sequence[Pending]
-) -> Mapping[Enforcing, Service | DeniedError]:
+) -> Mapping[AskingService, Service | DeniedError]:
     asking = {one.call.enforcing for one in group if one.call.enforcing is not None}
     if not asking:
         return {}
-    found: dict[Enforcing, Service | DeniedError] = {}
+    found: dict[AskingService, Service | DeniedError] = {}
     for one in sorted(asking, key=lambda one: (one.service, one.key)):
         try:
             found[one] = lock_service(tx, namespace, one.service, one.key)
@@ -56,7 +56,7 @@ def lock_enforcing(
 
 
 def enforcement_error(
-    enforcing: Mapping[Enforcing, Service | DeniedError], asked: Enforcing, tool: str
+    enforcing: Mapping[AskingService, Service | DeniedError], asked: AskingService, tool: str
 ) -> DeniedError | None:
     """Returns why the service may not ask about this tool, None if it may."""
     found = enforcing[asked]
@@ -97,7 +97,7 @@ def refuse_ended_tokens(
     tx: Transaction,
     namespace: str,
     group: Sequence[Pending],
-    enforcing: Mapping[Enforcing, Service | DeniedError],
+    enforcing: Mapping[AskingService, Service | DeniedError],
     now: Instant,
 ) -> list[Proposal]:
     tokens = {name for one in group for name in _shown(one)}
@@ -122,7 +122,7 @@ def _why_not_asked(
     one: Pending,
     found: Mapping[str, Token],
     ended: Mapping[str, DeniedError],
-    enforcing: Mapping[Enforcing, Service | DeniedError],
+    enforcing: Mapping[AskingService, Service | DeniedError],
 ) -> DeniedError | None:
     asked = one.call.enforcing
     if asked is None:

@@ -58,11 +58,11 @@ if TYPE_CHECKING:
     from taskbound.core.clock import Instant
     from taskbound.core.identity import Group
     from taskbound.core.identity.issuer import IdentityIssuer
-    from taskbound.flows.means import Means, Moved
+    from taskbound.flows.means import Adapters, TaskChange
     from taskbound.ports.store import Transaction
 
 
-def add_identity_issuer(means: Means, issuer: IdentityIssuer, *, actor: Actor, owns: bool) -> None:
+def add_identity_issuer(adapters: Adapters, issuer: IdentityIssuer, *, actor: Actor, owns: bool) -> None:
     """Adds a trusted issuer."""
     require_directory_owner(owns=owns)
     keys = parse_foreign_jwks(issuer.keys) if issuer.keys else ()
@@ -83,12 +83,12 @@ def add_identity_issuer(means: Means, issuer: IdentityIssuer, *, actor: Actor, o
             by=actor.name,
             proof=actor.proof,
         )
-        tx.audit.append(issuer.namespace, means.writer, [event], means.clock.now())
+        tx.audit.append(issuer.namespace, adapters.writer, [event], adapters.clock.now())
 
-    means.store.write(work)
+    adapters.store.write(work)
 
 
-def drop_identity_issuer(means: Means, namespace: str, name: str, *, actor: Actor, owns: bool) -> None:
+def drop_identity_issuer(adapters: Adapters, namespace: str, name: str, *, actor: Actor, owns: bool) -> None:
     require_directory_owner(owns=owns)
 
     def work(tx: Transaction) -> None:
@@ -104,9 +104,9 @@ def drop_identity_issuer(means: Means, namespace: str, name: str, *, actor: Acto
         tx.accounts.drop_sign_ins(namespace, name)
         tx.workloads.drop_identity_issuer(namespace, name)
         event = IdentityIssuerRemoved(name=name, issuer=found.issuer, by=actor.name, proof=actor.proof)
-        tx.audit.append(namespace, means.writer, [event], means.clock.now())
+        tx.audit.append(namespace, adapters.writer, [event], adapters.clock.now())
 
-    means.store.write(work)
+    adapters.store.write(work)
 
 
 def require_directory_owner(*, owns: bool) -> None:
@@ -126,7 +126,7 @@ def claim_groups(  # noqa: PLR0913, PLR0917 - who says what of whom, until when,
     until: Instant,
     actor: Actor,
     events: list[Event],
-) -> list[Moved]:
+) -> list[TaskChange]:
     wanted, namespace = claimed_groups(issuer, claims), issuer.namespace
     _, groups = tx.identities.lock_grantors(namespace)
     free = OF_ONE - sum(person in one.everyone for one in groups)
@@ -159,7 +159,7 @@ def drop_claims(
     reason: str,
     actor: Actor,
     events: list[Event],
-) -> list[Moved]:
+) -> list[TaskChange]:
     persons, groups = tx.identities.lock_grantors(namespace)
     lost: set[str] = set()
     now: list[Group] = []
@@ -173,29 +173,29 @@ def drop_claims(
             events += [_event(group, one, actor, member=False, reason=reason) for one in over]
             lost.update(one.person for one in over)
         now.append(after)
-    moved: list[Moved] = []
+    moved: list[TaskChange] = []
     for person in sorted(lost):
         which_tasks = unfounded(person, reach_of(person, persons, now))
         moved += pause_tasks(tx, namespace, which_tasks, f"{person}: {reason}", actor, events)
     return moved
 
 
-def end_claims(means: Means) -> tuple[int, list[Moved]]:
-    now = means.clock.now()
-    with means.store.read() as snapshot:
+def end_claims(adapters: Adapters) -> tuple[int, list[TaskChange]]:
+    now = adapters.clock.now()
+    with adapters.store.read() as snapshot:
         spaces = [
             space
             for space in snapshot.accounts.spaces()
             if any(one.until <= now for group in snapshot.identities.groups(space) for one in group.claimed)
         ]
-    moved: list[Moved] = []
+    moved: list[TaskChange] = []
     for space in spaces:
-        moved += means.store.write(partial(_end, means, space))
+        moved += adapters.store.write(partial(_end, adapters, space))
     return len(spaces), moved
 
 
 def set_issuer_groups(  # noqa: PLR0913 - what is said of whom, and by whom
-    means: Means,
+    adapters: Adapters,
     namespace: str,
     name: str,
     *,
@@ -203,12 +203,12 @@ def set_issuer_groups(  # noqa: PLR0913 - what is said of whom, and by whom
     groups: Iterable[tuple[str, str]],
     actor: Actor,
     owns: bool,
-) -> list[Moved]:
+) -> list[TaskChange]:
     """Maps claim values to groups; claimed memberships end and return with the next sign-in."""
     require_directory_owner(owns=owns)
     pairs = parse_groups(claim, groups) if claim else ()
 
-    def work(tx: Transaction) -> list[Moved]:
+    def work(tx: Transaction) -> list[TaskChange]:
         found = next((one for one in tx.workloads.identity_issuers(namespace) if one.name == name), None)
         if found is None or found.use is not IssuerUse.PEOPLE:
             raise UnknownIdentityIssuerError(f"no issuer of people is named `{name}`")
@@ -225,20 +225,20 @@ def set_issuer_groups(  # noqa: PLR0913 - what is said of whom, and by whom
         ]
         reason = f"what groups {name} says was changed"
         moved = drop_claims(tx, namespace, lambda _, one: one.issuer == name, reason, actor, events)
-        tx.audit.append(namespace, means.writer, events, means.clock.now())
+        tx.audit.append(namespace, adapters.writer, events, adapters.clock.now())
         return moved
 
-    return means.store.write(work)
+    return adapters.store.write(work)
 
 
-def _end(means: Means, namespace: str, tx: Transaction) -> list[Moved]:
-    now = means.clock.now()
+def _end(adapters: Adapters, namespace: str, tx: Transaction) -> list[TaskChange]:
+    now = adapters.clock.now()
     events: list[Event] = []
     actor = Actor(name="daemon", proof="")
     reason = "it was not renewed"
     moved = drop_claims(tx, namespace, lambda _, one: one.until <= now, reason, actor, events)
     if events:
-        tx.audit.append(namespace, means.writer, events, now)
+        tx.audit.append(namespace, adapters.writer, events, now)
     return moved
 
 
@@ -256,7 +256,7 @@ def _event(group: Group, one: Claimed, actor: Actor, *, member: bool, reason: st
 
 
 def link_account(  # noqa: PLR0913 - whose, which, and by whose word
-    means: Means, namespace: str, person: str, *, issuer: str, subject: str, actor: Actor, owns: bool
+    adapters: Adapters, namespace: str, person: str, *, issuer: str, subject: str, actor: Actor, owns: bool
 ) -> Account:
     require_self(actor, (), owns=owns)
     parse_subject(subject)
@@ -270,7 +270,7 @@ def link_account(  # noqa: PLR0913 - whose, which, and by whose word
         require_present(persons.get(person), person)
         if known is not None:
             raise AccountTakenError(f"the account is `{known.person}`'s already")
-        now = means.clock.now()
+        now = adapters.clock.now()
         account = Account(
             namespace=namespace,
             issuer=issuer,
@@ -281,18 +281,18 @@ def link_account(  # noqa: PLR0913 - whose, which, and by whose word
         )
         tx.accounts.put_account(account)
         event = AccountLinked(person=person, issuer=issuer, subject=subject, by=actor.name, proof=actor.proof)
-        tx.audit.append(namespace, means.writer, [event], now)
+        tx.audit.append(namespace, adapters.writer, [event], now)
         return account
 
-    return means.store.write(work)
+    return adapters.store.write(work)
 
 
 def unlink_account(  # noqa: PLR0913 - whose, which, and by whose word
-    means: Means, namespace: str, person: str, *, issuer: str, subject: str, actor: Actor, owns: bool
-) -> list[Moved]:
+    adapters: Adapters, namespace: str, person: str, *, issuer: str, subject: str, actor: Actor, owns: bool
+) -> list[TaskChange]:
     require_self(actor, (person,), owns=owns)
 
-    def work(tx: Transaction) -> list[Moved]:
+    def work(tx: Transaction) -> list[TaskChange]:
         events: list[Event] = []
         gone = drop_accounts(
             tx,
@@ -315,13 +315,13 @@ def unlink_account(  # noqa: PLR0913 - whose, which, and by whose word
             actor,
             events,
         )
-        tx.audit.append(namespace, means.writer, events, means.clock.now())
+        tx.audit.append(namespace, adapters.writer, events, adapters.clock.now())
         return moved
 
-    return means.store.write(work)
+    return adapters.store.write(work)
 
 
-def end_session(means: Means, namespace: str, session: str, *, actor: Actor, owns: bool) -> None:
+def end_session(adapters: Adapters, namespace: str, session: str, *, actor: Actor, owns: bool) -> None:
     def work(tx: Transaction) -> None:
         found = next((one for one in tx.accounts.sessions(namespace) if one.id == session), None)
         if found is None:
@@ -332,17 +332,17 @@ def end_session(means: Means, namespace: str, session: str, *, actor: Actor, own
         require_self(actor, (found.person,), owns=owns)
         events: list[Event] = []
         end_sessions(tx, namespace, lambda one: one.id == session, f"ended by {actor.name}", actor, events)
-        tx.audit.append(namespace, means.writer, events, means.clock.now())
+        tx.audit.append(namespace, adapters.writer, events, adapters.clock.now())
 
-    means.store.write(work)
+    adapters.store.write(work)
 
 
 def link_persons(  # noqa: PLR0913 - who, with whom, and by whose word
-    means: Means, namespace: str, one: str, other: str, *, linked: bool, actor: Actor, owns: bool
+    adapters: Adapters, namespace: str, one: str, other: str, *, linked: bool, actor: Actor, owns: bool
 ) -> tuple[str, ...]:
     """Links two persons as one human, or unlinks the first; returns the changed persons."""
     require_self(actor, (), owns=owns)
-    fresh = means.chance.name("hum")
+    fresh = adapters.chance.name("hum")
 
     def work(tx: Transaction) -> tuple[str, ...]:
         persons, _ = tx.identities.lock_grantors(namespace)
@@ -360,7 +360,7 @@ def link_persons(  # noqa: PLR0913 - who, with whom, and by whose word
             after = replace(before, human=human, version=before.version + 1)
             tx.identities.put_person(after, expect=before.version)
         event = PersonsLinked(persons=tuple(who), linked=linked, by=actor.name, proof=actor.proof)
-        tx.audit.append(namespace, means.writer, [event], means.clock.now())
+        tx.audit.append(namespace, adapters.writer, [event], adapters.clock.now())
         return tuple(who)
 
-    return means.store.write(work)
+    return adapters.store.write(work)

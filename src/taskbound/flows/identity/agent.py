@@ -62,7 +62,7 @@ if TYPE_CHECKING:
     from taskbound.core.identity.selector import Selector
     from taskbound.core.scope import Scope
     from taskbound.flows.decision import Views
-    from taskbound.flows.means import Actor, Means, Moved
+    from taskbound.flows.means import Actor, Adapters, TaskChange
     from taskbound.ports.identity import Custody, IdentityReads
     from taskbound.ports.store import Transaction
 
@@ -79,8 +79,8 @@ class CeilingLimitError(MalformedError):
 class Agents:
     """Works on agents; must be used from one thread at a time."""
 
-    def __init__(self, means: Means, views: Views) -> None:
-        self._means = means
+    def __init__(self, adapters: Adapters, views: Views) -> None:
+        self._adapters = adapters
         self._views = views
 
     def register(  # noqa: PLR0913 - what an agent is made of, each by its name
@@ -101,7 +101,7 @@ class Agents:
             state=AgentState.REGISTERED,
             owner=owner,
             approvers=tuple(sorted(set(approvers))),
-            monitor=self._means.monitor.parse(monitor),
+            monitor=self._adapters.monitor.parse(monitor),
             ceiling=ceiling,
         )
 
@@ -126,7 +126,7 @@ class Agents:
             self._record(tx, namespace, [event])
             return agent
 
-        return self._means.store.write(work)
+        return self._adapters.store.write(work)
 
     def set_ceiling(self, namespace: str, name: str, ceiling: Scope, actor: Actor) -> Agent:
         _require_ceiling(ceiling)
@@ -149,13 +149,13 @@ class Agents:
             self._record(tx, namespace, [event])
             return after
 
-        after = self._means.store.write(work)
+        after = self._adapters.store.write(work)
         self._views.forget()
         return after
 
     def test_monitor(self, namespace: str, name: str, actor: Actor) -> Agent:
         agent = self._require(namespace, name)
-        code = self._means.chance.code()
+        code = self._adapters.chance.code()
         message = {
             "kind": "taskbound-monitor-test",
             "agent": name,
@@ -164,20 +164,20 @@ class Agents:
             "asked_by": actor.name,
             "say": f"taskbound agent activate {name} --code {code}",
         }
-        self._means.monitor.deliver(agent.monitor, json.dumps(message, ensure_ascii=True).encode())
+        self._adapters.monitor.deliver(agent.monitor, json.dumps(message, ensure_ascii=True).encode())
         challenged = replace(agent, challenge=_digest(code), version=agent.version + 1)
-        self._means.store.write(lambda tx: tx.identities.put_agent(challenged, expect=agent.version))
+        self._adapters.store.write(lambda tx: tx.identities.put_agent(challenged, expect=agent.version))
         self._views.forget()
         return challenged
 
     def acknowledge(self, namespace: str, name: str, code: str, actor: Actor) -> Agent:
         agent = self._require(namespace, name)
         try:
-            acknowledged = acknowledge(agent, _digest(code.strip()), self._means.clock.now())
+            acknowledged = acknowledge(agent, _digest(code.strip()), self._adapters.clock.now())
         except MonitorCodeError:
             if agent.challenge:
                 spent = replace(agent, challenge="", version=agent.version + 1)
-                self._means.store.write(lambda tx: tx.identities.put_agent(spent, expect=agent.version))
+                self._adapters.store.write(lambda tx: tx.identities.put_agent(spent, expect=agent.version))
                 self._views.forget()
             raise
         event = MonitorAcknowledged(identity=name, monitor=agent.monitor, by=actor.name, proof=actor.proof)
@@ -186,7 +186,7 @@ class Agents:
             tx.identities.put_agent(acknowledged, expect=agent.version)
             self._record(tx, namespace, [event])
 
-        self._means.store.write(work)
+        self._adapters.store.write(work)
         self._views.forget()
         return acknowledged
 
@@ -198,29 +198,29 @@ class Agents:
             self._record(tx, namespace, [_changed(agent, after, "", actor)])
             return after
 
-        after = self._means.store.write(work)
+        after = self._adapters.store.write(work)
         self._views.forget()
         return after
 
-    def suspend(self, namespace: str, name: str, actor: Actor, *, reason: str) -> list[Moved]:
-        def work(tx: Transaction) -> list[Moved]:
+    def suspend(self, namespace: str, name: str, actor: Actor, *, reason: str) -> list[TaskChange]:
+        def work(tx: Transaction) -> list[TaskChange]:
             agent = _require(tx.identities.agent(namespace, name), name)
             after = move_agent(agent, AgentEvent.SUSPEND, tx.identities.persons(namespace))
             tx.identities.put_agent(after, expect=agent.version)
-            ended, events = _revoke_tasks(tx, agent, actor, self._means.clock.now())
+            ended, events = _revoke_tasks(tx, agent, actor, self._adapters.clock.now())
             self._record(tx, namespace, [_changed(agent, after, reason, actor), *events])
             return ended
 
-        ended = self._means.store.write(work, reserve=True)
+        ended = self._adapters.store.write(work, reserve=True)
         self._views.forget()
         return ended
 
     def _require(self, namespace: str, name: str) -> Agent:
-        with self._means.store.read() as snapshot:
+        with self._adapters.store.read() as snapshot:
             return _require(snapshot.identities.agent(namespace, name), name)
 
     def _record(self, tx: Transaction, namespace: str, events: list[Event]) -> None:
-        tx.audit.append(namespace, self._means.writer, events, self._means.clock.now())
+        tx.audit.append(namespace, self._adapters.writer, events, self._adapters.clock.now())
 
 
 def _require_ceiling(ceiling: Scope) -> None:
@@ -230,9 +230,9 @@ def _require_ceiling(ceiling: Scope) -> None:
 
 def _revoke_tasks(
     tx: Transaction, agent: Agent, actor: Actor, now: Instant
-) -> tuple[list[Moved], list[Event]]:
+) -> tuple[list[TaskChange], list[Event]]:
     why = f"agent {agent.name} was suspended"
-    ended: list[Moved] = []
+    ended: list[TaskChange] = []
     events: list[Event] = []
     open_states = {TaskState.PROPOSED, TaskState.RUNNING, TaskState.PAUSED}
     tasks = tx.tasks.tasks(agent.namespace, agent=agent.name, states=open_states, limit=1_000_000)
@@ -268,38 +268,38 @@ def _digest(code: str) -> str:
 class AgentKeys:
     """Makes and uses agents' keys; callable from any thread, as the signer may be slow."""
 
-    def __init__(self, means: Means, custody: Custody | None, *, audience: str) -> None:
+    def __init__(self, adapters: Adapters, custody: Custody | None, *, audience: str) -> None:
         """Uses the signer's `custody`, None without signer; `audience` is our own issuer's name."""
-        self._means = means
+        self._adapters = adapters
         self._custody = custody
         self._audience = audience
 
     def renew(self, namespace: str, agent: str, *, actor: Actor, owns: bool) -> AgentKey:
         """Makes a new key of the agent, which counts from now on."""
-        with self._means.store.read() as snapshot:
+        with self._adapters.store.read() as snapshot:
             _require_owner(snapshot.identities, namespace, agent, actor, owns=owns)
         custody = self._require_custody()
         public = custody.make_key(namespace, agent)
         (jwk,) = parse_jwks(public)
         made = AgentKey(
-            namespace=namespace, kid=jwk.kid, agent=agent, public=public, made=self._means.clock.now()
+            namespace=namespace, kid=jwk.kid, agent=agent, public=public, made=self._adapters.clock.now()
         )
 
         def work(tx: Transaction) -> tuple[str, ...]:
             before = tx.workloads.agent_keys(namespace, agent)
             _require_owner(tx.identities, namespace, agent, actor, owns=owns)
-            now = self._means.clock.now()
+            now = self._adapters.clock.now()
             ending = tuple(one for one in before if one.ended is None)
             for one in ending:
                 tx.workloads.end_agent_key(namespace, one.kid, now)
             tx.workloads.put_agent_key(made)
             ended = tuple(one.kid for one in ending)
             event = AgentKeyChanged(agent=agent, key=made.kid, ended=ended, by=actor.name, proof=actor.proof)
-            tx.audit.append(namespace, self._means.writer, [event], now)
+            tx.audit.append(namespace, self._adapters.writer, [event], now)
             return tuple(one.kid for one in before)
 
         try:
-            over = self._means.store.write(work)
+            over = self._adapters.store.write(work)
         except TaskboundError:
             self._forget(made.kid)
             raise
@@ -308,7 +308,7 @@ class AgentKeys:
         return made
 
     def assertion(self, namespace: str, agent: str) -> str:
-        with self._means.store.read() as snapshot:
+        with self._adapters.store.read() as snapshot:
             keys = snapshot.workloads.agent_keys(namespace, agent)
         standing = next((one for one in keys if one.ended is None), None)
         if standing is None:
@@ -335,7 +335,7 @@ def _require_owner(identities: IdentityReads, namespace: str, name: str, actor: 
         )
 
 
-def add_selector(means: Means, selector: Selector, *, actor: Actor, owns: bool) -> str:
+def add_selector(adapters: Adapters, selector: Selector, *, actor: Actor, owns: bool) -> str:
     name = selector_id(selector)
 
     def work(tx: Transaction) -> None:
@@ -356,13 +356,15 @@ def add_selector(means: Means, selector: Selector, *, actor: Actor, owns: bool) 
             by=actor.name,
             proof=actor.proof,
         )
-        tx.audit.append(selector.namespace, means.writer, [event], means.clock.now())
+        tx.audit.append(selector.namespace, adapters.writer, [event], adapters.clock.now())
 
-    means.store.write(work)
+    adapters.store.write(work)
     return name
 
 
-def drop_selector(means: Means, namespace: str, agent: str, name: str, *, actor: Actor, owns: bool) -> None:
+def drop_selector(
+    adapters: Adapters, namespace: str, agent: str, name: str, *, actor: Actor, owns: bool
+) -> None:
     def work(tx: Transaction) -> None:
         known = tx.workloads.selectors(namespace)
         _selectors_require_owner(tx, namespace, agent, actor, owns=owns)
@@ -370,9 +372,9 @@ def drop_selector(means: Means, namespace: str, agent: str, name: str, *, actor:
             raise UnknownSelectorError(f"agent `{agent}` has no such selector")
         tx.workloads.drop_selector(namespace, name)
         event = SelectorRemoved(agent=agent, selector=name, by=actor.name, proof=actor.proof)
-        tx.audit.append(namespace, means.writer, [event], means.clock.now())
+        tx.audit.append(namespace, adapters.writer, [event], adapters.clock.now())
 
-    means.store.write(work)
+    adapters.store.write(work)
 
 
 def _selectors_require_owner(tx: Transaction, namespace: str, name: str, actor: Actor, *, owns: bool) -> None:
@@ -395,7 +397,7 @@ def _require_issuer(tx: Transaction, selector: Selector) -> None:
 
 
 def say_risk(  # noqa: PLR0913 - what is said, of whom and by whom, each by its name
-    means: Means, views: Views, namespace: str, name: str, level: str, *, reason: str, actor: Actor
+    adapters: Adapters, views: Views, namespace: str, name: str, level: str, *, reason: str, actor: Actor
 ) -> Agent:
     wanted, why = parse_risk(level), parse_risk_reason(reason)
 
@@ -414,9 +416,9 @@ def say_risk(  # noqa: PLR0913 - what is said, of whom and by whom, each by its 
             by=actor.name,
             proof=actor.proof,
         )
-        tx.audit.append(namespace, means.writer, [event], means.clock.now())
+        tx.audit.append(namespace, adapters.writer, [event], adapters.clock.now())
         return after
 
-    after = means.store.write(work)
+    after = adapters.store.write(work)
     views.forget()
     return after

@@ -17,8 +17,8 @@ from taskbound.core.identity.person_key import (
     PersonKey,
     PersonKeyEvent,
     PersonKeyState,
+    RequiredVouchers,
     UnvouchedError,
-    Vouching,
     custody_of,
     enroll,
     enrollment_statement,
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from taskbound.core.audit import Event
     from taskbound.core.identity import Person
     from taskbound.core.identity.person_key import KeyFile, Namespace, PersonKeyKind
-    from taskbound.flows.means import Actor, Means
+    from taskbound.flows.means import Actor, Adapters
     from taskbound.ports.store import Snapshot, Transaction
 
 
@@ -75,7 +75,7 @@ class Progress:
 
     key: PersonKey
     statement: bytes
-    vouching: Vouching
+    vouching: RequiredVouchers
     can: tuple[str, ...]
     """Names of those who can vouch."""
 
@@ -83,14 +83,14 @@ class Progress:
 class Enrollments:
     """Enrolls keys; must be used from one thread at a time."""
 
-    def __init__(self, means: Means) -> None:
-        self._means = means
+    def __init__(self, adapters: Adapters) -> None:
+        self._adapters = adapters
 
     def look(self, snapshot: Snapshot, namespace: str, key: str) -> Progress:
         found = require_key(snapshot, namespace, key)
         said = snapshot.identities.namespace(namespace)
         persons, keys = snapshot.identities.persons(namespace), snapshot.identities.person_keys(namespace)
-        return _progress(found, said, persons, keys, self._means.clock.now())
+        return _progress(found, said, persons, keys, self._adapters.clock.now())
 
     def propose(
         self, namespace: str, offer: Offer, actor: Actor, *, owns: bool, agent_accounts: Collection[int]
@@ -98,7 +98,7 @@ class Enrollments:
         """Records a proposal to be signed; `agent_accounts` are user ids that agents may run under."""
         if offer.person != actor.name and not owns:
             raise NotKeyHolderError(f"`{actor.name}` can't propose a key of `{offer.person}`")
-        half = self._means.signatures.read(offer.kind, offer.public)
+        half = self._adapters.signatures.read(offer.kind, offer.public)
         custody = custody_of(hardware=half.hardware, copiable=half.copiable, file=offer.file)
 
         def work(tx: Transaction) -> Progress:
@@ -110,11 +110,11 @@ class Enrollments:
             accounts = {*agent_accounts, *(one.uid for one in persons.values())}
             require_custody(custody, offer.file, agent_accounts=accounts, namespace=said)
             keys = tx.identities.lock_person_keys(namespace)
-            now = self._means.clock.now()
+            now = self._adapters.clock.now()
             events = self._replace_open(tx, offer.person, half.fingerprint, keys, actor)
             key = PersonKey(
                 namespace=namespace,
-                id=self._means.chance.name("key"),
+                id=self._adapters.chance.name("key"),
                 person=offer.person,
                 kind=offer.kind,
                 public=half.public,
@@ -123,14 +123,14 @@ class Enrollments:
                 usable_from=Instant(0),
                 enrolled_by="",
                 custody=custody,
-                nonce=self._means.chance.name("nce"),
+                nonce=self._adapters.chance.name("nce"),
                 label=half.label,
             )
             tx.identities.put_person_key(key, expect=0)
             self._record(tx, namespace, [*events, key_changed("", key, actor)])
             return _progress(key, said, persons, keys, now)
 
-        return self._means.store.write(work)
+        return self._adapters.store.write(work)
 
     def prove(self, namespace: str, key: str, signature: bytes, actor: Actor, *, owns: bool) -> Progress:
         """Takes the proposed key's own signature; enrolls it if no voucher is required."""
@@ -140,21 +140,21 @@ class Enrollments:
             keys = tx.identities.lock_person_keys(namespace)
             before = require_key(tx, namespace, key)
             require_holder(before, actor, owns=owns)
-            now = self._means.clock.now()
+            now = self._adapters.clock.now()
             said = tx.identities.namespace(namespace)
             statement = enrollment_statement(before)
-            self._means.signatures.verify(before, statement, signature)
-            counted = replace(before, counter=self._means.signatures.counter(before, signature))
+            self._adapters.signatures.verify(before, statement, signature)
+            counted = replace(before, counter=self._adapters.signatures.counter(before, signature))
             after = move_person_key(counted, PersonKeyEvent.PROVE)
             tx.identities.put_person_key(after, expect=before.version)
             self._record(tx, namespace, [key_changed(before.state.value, after, actor)])
             vouching, _ = vouching_of(after.person, persons, keys, said, now)
-            if vouching is Vouching.NOBODY:
+            if vouching is RequiredVouchers.NOBODY:
                 after = self._enroll(tx, after, said, "first", actor)
             return _progress(after, said, persons, keys, now)
 
-        done = self._means.store.write(work)
-        tell_key(self._means, done.key)
+        done = self._adapters.store.write(work)
+        tell_key(self._adapters, done.key)
         return done
 
     def vouch(
@@ -166,10 +166,10 @@ class Enrollments:
             persons, _ = tx.identities.lock_grantors(namespace)
             keys = tx.identities.lock_person_keys(namespace)
             before = require_key(tx, namespace, key)
-            now = self._means.clock.now()
+            now = self._adapters.clock.now()
             said = tx.identities.namespace(namespace)
             vouching, can = vouching_of(before.person, persons, keys, said, now)
-            if vouching is Vouching.OWNER and not voucher:
+            if vouching is RequiredVouchers.OWNER and not voucher:
                 if not owns:
                     raise UnvouchedError("the account that owns the data directory has to vouch")
                 after = self._enroll(tx, before, said, "owner", actor)
@@ -177,12 +177,12 @@ class Enrollments:
             by = require_key(tx, namespace, voucher)
             require_voucher(before, by, can)
             statement = enrollment_statement(before)
-            signed = require_signed(tx, self._means.signatures, by, statement, signature, now=now)
+            signed = require_signed(tx, self._adapters.signatures, by, statement, signature, now=now)
             after = self._enroll(tx, before, said, signed.person, actor, voucher=signed.id)
             return _progress(after, said, persons, keys, now)
 
-        done = self._means.store.write(work)
-        tell_key(self._means, done.key)
+        done = self._adapters.store.write(work)
+        tell_key(self._adapters, done.key)
         return done
 
     def _replace_open(
@@ -202,7 +202,7 @@ class Enrollments:
     def _enroll(
         self, tx: Transaction, key: PersonKey, said: Namespace, by: str, actor: Actor, voucher: str = ""
     ) -> PersonKey:
-        after = enroll(key, said, by=by, now=self._means.clock.now())
+        after = enroll(key, said, by=by, now=self._adapters.clock.now())
         tx.identities.put_person_key(after, expect=key.version)
         counted = replace(said, keys=said.keys + 1, version=said.version + 1)
         tx.identities.put_namespace(counted, expect=said.version)  # two firsts at once: one conflicts
@@ -211,7 +211,7 @@ class Enrollments:
         return after
 
     def _record(self, tx: Transaction, namespace: str, events: list[Event]) -> None:
-        tx.audit.append(namespace, self._means.writer, events, self._means.clock.now())
+        tx.audit.append(namespace, self._adapters.writer, events, self._adapters.clock.now())
 
 
 def _progress(

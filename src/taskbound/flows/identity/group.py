@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from taskbound.core.identity import Grantable
     from taskbound.core.identity.agent import Reach
     from taskbound.core.task import Task
-    from taskbound.flows.means import Actor, Means, Moved
+    from taskbound.flows.means import Actor, Adapters, TaskChange
     from taskbound.ports.store import Transaction
 
 
@@ -49,8 +49,8 @@ class TooManyGroupsError(MalformedError):
 class Groups:
     """Works on groups; must be used from one thread at a time."""
 
-    def __init__(self, means: Means) -> None:
-        self._means = means
+    def __init__(self, adapters: Adapters) -> None:
+        self._adapters = adapters
 
     def add(self, namespace: str, name: str, actor: Actor, *, owns: bool) -> Group:
         require_self(actor, (), owns=owns)
@@ -66,14 +66,14 @@ class Groups:
             self._record(tx, namespace, _members(group, actor))
             return group
 
-        return self._means.store.write(work)
+        return self._adapters.store.write(work)
 
     def set_member(
         self, namespace: str, name: str, person: str, *, member: bool, actor: Actor, owns: bool
-    ) -> list[Moved]:
+    ) -> list[TaskChange]:
         require_self(actor, () if member or actor.name != person else (person,), owns=owns)
 
-        def work(tx: Transaction) -> list[Moved]:
+        def work(tx: Transaction) -> list[TaskChange]:
             persons, groups = tx.identities.lock_grantors(namespace)
             before = _require(groups, name)
             if member:
@@ -87,15 +87,15 @@ class Groups:
             after = replace(before, members=members, version=before.version + 1)
             tx.identities.put_group(after, expect=before.version)
             events: list[Event] = [_members(after, actor)]
-            moved: list[Moved] = []
+            moved: list[TaskChange] = []
             if not member:
                 now = [after if one.name == name else one for one in groups]
                 reach, why = reach_of(person, persons, now), f"{person} has left group {name}"
                 moved = pause_tasks(tx, namespace, unfounded(person, reach), why, actor, events)
-            tx.audit.append(namespace, self._means.writer, events, self._means.clock.now())
+            tx.audit.append(namespace, self._adapters.writer, events, self._adapters.clock.now())
             return moved
 
-        moved = self._means.store.write(work)
+        moved = self._adapters.store.write(work)
         if moved:
             news = {
                 "kind": "taskbound-member-left",
@@ -103,7 +103,7 @@ class Groups:
                 "group": name,
                 "paused_tasks": [one.task for one in moved],
             }
-            tell(self._means, namespace, news)
+            tell(self._adapters, namespace, news)
         return moved
 
     def set_grantable(
@@ -129,10 +129,10 @@ class Groups:
             self._record(tx, namespace, event)
             return after
 
-        return self._means.store.write(work)
+        return self._adapters.store.write(work)
 
     def _record(self, tx: Transaction, namespace: str, event: Event) -> None:
-        tx.audit.append(namespace, self._means.writer, [event], self._means.clock.now())
+        tx.audit.append(namespace, self._adapters.writer, [event], self._adapters.clock.now())
 
 
 def _require(groups: tuple[Group, ...], name: str) -> Group:

@@ -27,7 +27,7 @@ from taskbound.core.identity.person_key import PersonKeyState
 from taskbound.core.task import TaskEvent, TaskState, move_task
 from taskbound.flows.identity.monitors import tell
 from taskbound.flows.identity.person import let_go_of_tools, withdrawn
-from taskbound.flows.means import Moved
+from taskbound.flows.means import TaskChange
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from taskbound.core.identity.sign_in import Session
     from taskbound.core.task import Task
     from taskbound.flows.decision import Views
-    from taskbound.flows.means import Actor, Means
+    from taskbound.flows.means import Actor, Adapters
     from taskbound.ports.store import Transaction
 
 
@@ -99,16 +99,16 @@ class NotSelfError(DeniedError):
 class People:
     """Works on persons and on owners and approvers; must be used from one thread at a time."""
 
-    def __init__(self, means: Means, views: Views) -> None:
-        self._means = means
+    def __init__(self, adapters: Adapters, views: Views) -> None:
+        self._adapters = adapters
         self._views = views
 
-    def leave(self, namespace: str, name: str, actor: Actor, *, owns: bool, reason: str) -> list[Moved]:
+    def leave(self, namespace: str, name: str, actor: Actor, *, owns: bool, reason: str) -> list[TaskChange]:
         require_self(actor, (name,), owns=owns)
         suspended: list[str] = []
         orphaned: dict[str, list[str]] = {}
 
-        def work(tx: Transaction) -> list[Moved]:
+        def work(tx: Transaction) -> list[TaskChange]:
             tx.accounts.sessions(namespace)  # alone among those who sign in, before any row is locked
             persons, groups = tx.identities.lock_grantors(namespace)
             before = require_present(persons.get(name), name)
@@ -144,7 +144,7 @@ class People:
             self._record(tx, namespace, events)
             return moved
 
-        moved = self._means.store.write(work, reserve=True)
+        moved = self._adapters.store.write(work, reserve=True)
         self._after(namespace, moved)
         news = {
             "kind": "taskbound-person-left",
@@ -154,7 +154,7 @@ class People:
             **orphaned,
             "paused_tasks": [one.task for one in moved],
         }
-        tell(self._means, namespace, news, also=suspended)
+        tell(self._adapters, namespace, news, also=suspended)
         return moved
 
     def come_back(self, namespace: str, name: str, actor: Actor, *, owns: bool) -> Person:
@@ -170,7 +170,7 @@ class People:
             self._record(tx, namespace, [_moved(name, before.state.value, after.state.value, "", actor)])
             return after
 
-        after = self._means.store.write(work)
+        after = self._adapters.store.write(work)
         self._after(namespace, [])
         return after
 
@@ -206,17 +206,17 @@ class People:
             self._record(tx, namespace, [event])
             return after
 
-        after = self._means.store.write(work)
+        after = self._adapters.store.write(work)
         self._after(namespace, [])
         return after
 
-    def _after(self, namespace: str, moved: Iterable[Moved]) -> None:
+    def _after(self, namespace: str, moved: Iterable[TaskChange]) -> None:
         self._views.forget()
         for one in moved:
             self._views.forget_task(namespace, one.task)
 
     def _record(self, tx: Transaction, namespace: str, events: list[Event]) -> None:
-        tx.audit.append(namespace, self._means.writer, events, self._means.clock.now())
+        tx.audit.append(namespace, self._adapters.writer, events, self._adapters.clock.now())
 
 
 def pause_tasks(
@@ -226,14 +226,14 @@ def pause_tasks(
     reason: str,
     actor: Actor,
     events: list[Event],
-) -> list[Moved]:
-    moved: list[Moved] = []
+) -> list[TaskChange]:
+    moved: list[TaskChange] = []
     for task in tx.tasks.tasks(namespace, states={TaskState.RUNNING}, limit=_ALL):
         if not which(task):
             continue
         after = move_task(task, TaskEvent.PAUSE)
         tx.tasks.put_task(after, expect=task.version)
-        moved.append(Moved(namespace=namespace, task=task.id, state=after.state, reason=reason))
+        moved.append(TaskChange(namespace=namespace, task=task.id, state=after.state, reason=reason))
         events.append(
             TaskChanged(
                 task=task.id,

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from taskbound.core.audit import Event
     from taskbound.core.identity.person_key import PersonKey
-    from taskbound.flows.means import Means
+    from taskbound.flows.means import Adapters
     from taskbound.ports.audit import StoredCheckpoint
 
 
@@ -53,8 +53,8 @@ class _State:
 class Deliveries:
     """Tracks deliveries to each monitor; must be used from one thread at a time."""
 
-    def __init__(self, means: Means) -> None:
-        self._means = means
+    def __init__(self, adapters: Adapters) -> None:
+        self._adapters = adapters
         self._states: dict[str, _State] = {}
 
     def require_current(self, address: str, now: Instant) -> None:
@@ -67,7 +67,7 @@ class Deliveries:
         return Instant(max((state.at for state in self._states.values()), default=0))
 
     def bring(self, checkpoint: StoredCheckpoint) -> int:
-        with self._means.store.read() as snapshot:
+        with self._adapters.store.read() as snapshot:
             monitors = snapshot.identities.monitors()  # not the agents: this is asked twice a second
         message = json.dumps(
             {"kind": "taskbound-checkpoint", "size": checkpoint.size, "note": checkpoint.note}
@@ -79,12 +79,12 @@ class Deliveries:
 
     def _bring_one(self, space: str, address: str, checkpoint: StoredCheckpoint, message: bytes) -> int:
         state = self._states.setdefault(address, _State())
-        now = self._means.clock.now()
+        now = self._adapters.clock.now()
         if checkpoint.size <= state.size or (not state.failed and now - state.at < EVERY):
             return 0
         state.waiting = state.waiting or now
         try:
-            self._means.monitor.deliver(address, message)
+            self._adapters.monitor.deliver(address, message)
         except MonitorUnreachableError as error:
             self._record(space, address, state, failed=True, detail=error.message)
             return 0
@@ -102,28 +102,30 @@ class Deliveries:
             outcome="failed" if failed else "delivered",
             detail=detail,
         )
-        self._means.store.write(
-            lambda tx: tx.audit.append(space, self._means.writer, [event], self._means.clock.now())
+        self._adapters.store.write(
+            lambda tx: tx.audit.append(space, self._adapters.writer, [event], self._adapters.clock.now())
         )
 
 
-def tell(means: Means, namespace: str, news: Mapping[str, object], also: Collection[str] = ()) -> None:
+def tell(adapters: Adapters, namespace: str, news: Mapping[str, object], also: Collection[str] = ()) -> None:
     """Sends one JSON object to the monitors of active agents and of those that `also` names."""
-    with means.store.read() as snapshot:
+    with adapters.store.read() as snapshot:
         agents = snapshot.identities.agents(namespace)
     told = {one.monitor for one in agents if one.state is AgentState.ACTIVE or one.name in also}
     message = json.dumps({**news, "namespace": namespace}, ensure_ascii=True).encode()
     failed: list[Event] = []
     for address in sorted(told - {""}):
         try:
-            means.monitor.deliver(address, message)
+            adapters.monitor.deliver(address, message)
         except MonitorUnreachableError as error:
             failed.append(Delivery(monitor=address, subject="news", outcome="failed", detail=error.message))
     if failed:
-        means.store.write(lambda tx: tx.audit.append(namespace, means.writer, failed, means.clock.now()))
+        adapters.store.write(
+            lambda tx: tx.audit.append(namespace, adapters.writer, failed, adapters.clock.now())
+        )
 
 
-def tell_key(means: Means, key: PersonKey) -> None:
+def tell_key(adapters: Adapters, key: PersonKey) -> None:
     """Alerts that a key waits for a voucher, was enrolled or withdrawn; ignores mere proposals."""
     if key.state is PersonKeyState.PROPOSED:
         return
@@ -137,4 +139,4 @@ def tell_key(means: Means, key: PersonKey) -> None:
         "usable_from": key.usable_from,
         "say": f"taskbound person key withdraw {key.id}",
     }
-    tell(means, key.namespace, news)
+    tell(adapters, key.namespace, news)

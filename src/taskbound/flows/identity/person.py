@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from taskbound.core.identity import Grantable, PeerProof
     from taskbound.core.identity.person_key import Namespace, PersonKey
     from taskbound.core.identity.proof import Principal
-    from taskbound.flows.means import Means
+    from taskbound.flows.means import Adapters
     from taskbound.ports.identity import Signatures
     from taskbound.ports.store import Snapshot, Transaction
 
@@ -102,9 +102,9 @@ class IdentityExistsError(DeniedError):
     code = "identity-exists"
 
 
-def require_person(means: Means, namespace: str, proof: PeerProof, *, owner_uid: int) -> Actor:
+def require_person(adapters: Adapters, namespace: str, proof: PeerProof, *, owner_uid: int) -> Actor:
     """Returns the peer as a person; `owner_uid` speaks for a namespace without persons."""
-    with means.store.read() as snapshot:
+    with adapters.store.read() as snapshot:
         persons = snapshot.identities.persons(namespace)
     for person in persons.values():
         if person.uid == proof.uid and person.state is PersonState.PRESENT:
@@ -125,7 +125,7 @@ def require_personal(principal: Principal) -> Actor:
 
 
 def register_person(
-    means: Means, namespace: str, name: str, *, uid: int, actor: Actor, owner_uid: int = -1
+    adapters: Adapters, namespace: str, name: str, *, uid: int, actor: Actor, owner_uid: int = -1
 ) -> Person:
     person = Person(namespace=namespace, name=parse_name(name, what="a person"), uid=uid)
 
@@ -146,14 +146,14 @@ def register_person(
             grantable="" if breadth is Breadth.NOTHING else breadth.value,
         )
         owned = own_what_was_pinned(tx, made, actor)
-        tx.audit.append(namespace, means.writer, [event, *owned], means.clock.now())
+        tx.audit.append(namespace, adapters.writer, [event, *owned], adapters.clock.now())
         return made
 
-    return means.store.write(work)
+    return adapters.store.write(work)
 
 
 def set_person_grantable(
-    means: Means, namespace: str, name: str, grantable: Grantable, *, actor: Actor, owns: bool
+    adapters: Adapters, namespace: str, name: str, grantable: Grantable, *, actor: Actor, owns: bool
 ) -> Person:
     """Sets what a person may grant besides their groups; running tasks go on."""
     parse_grantable(grantable)
@@ -175,10 +175,10 @@ def set_person_grantable(
             by=actor.name,
             proof=actor.proof,
         )
-        tx.audit.append(namespace, means.writer, [event], means.clock.now())
+        tx.audit.append(namespace, adapters.writer, [event], adapters.clock.now())
         return after
 
-    return means.store.write(work)
+    return adapters.store.write(work)
 
 
 def grantable_word(grantable: Grantable) -> str:
@@ -222,21 +222,23 @@ def require_signed(
     return count_on(tx, signatures, key, signature)
 
 
-def withdraw(means: Means, namespace: str, key: str, actor: Actor, *, owns: bool, reason: str) -> PersonKey:
+def withdraw(
+    adapters: Adapters, namespace: str, key: str, actor: Actor, *, owns: bool, reason: str
+) -> PersonKey:
     def work(tx: Transaction) -> PersonKey:
         tx.identities.lock_person_keys(namespace)
         before = require_key(tx, namespace, key)
         require_holder(before, actor, owns=owns)
         after, event = withdrawn(tx, before, actor, reason)
-        tx.audit.append(namespace, means.writer, [event], means.clock.now())
+        tx.audit.append(namespace, adapters.writer, [event], adapters.clock.now())
         return after
 
-    after = means.store.write(work, reserve=True)
-    tell_key(means, after)
+    after = adapters.store.write(work, reserve=True)
+    tell_key(adapters, after)
     return after
 
 
-def set_demo(means: Means, namespace: str, *, demo: bool, actor: Actor, owns: bool) -> Namespace:
+def set_demo(adapters: Adapters, namespace: str, *, demo: bool, actor: Actor, owns: bool) -> Namespace:
     """Sets or unsets a namespace as demo; raises NotKeyHolderError or NotDemoError."""
     if not owns:
         raise NotKeyHolderError("only the account that owns the data directory says what is a demo")
@@ -257,12 +259,12 @@ def set_demo(means: Means, namespace: str, *, demo: bool, actor: Actor, owns: bo
         tx.identities.put_namespace(after, expect=before.version)
         said = NamespaceChanged(demo=demo, by=actor.name, proof=actor.proof)
         events = [*(event for _, event in ended), said]
-        tx.audit.append(namespace, means.writer, events, means.clock.now())
+        tx.audit.append(namespace, adapters.writer, events, adapters.clock.now())
         return after, [key for key, _ in ended]
 
-    after, ended = means.store.write(work)
+    after, ended = adapters.store.write(work)
     for key in ended:
-        tell_key(means, key)
+        tell_key(adapters, key)
     return after
 
 

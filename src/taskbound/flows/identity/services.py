@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from taskbound.core.identity.agent import AgentKey
     from taskbound.core.identity.proof import Answered
     from taskbound.core.identity.service import Service
-    from taskbound.flows.means import Actor, Means
+    from taskbound.flows.means import Actor, Adapters
     from taskbound.ports.store import Snapshot, Transaction
 
 
@@ -66,7 +66,7 @@ def lock_service(tx: Transaction, namespace: str, name: str, key: str) -> Servic
 
 
 def add_service(
-    means: Means, service: Service, *, ours: Collection[str], actor: Actor, owns: bool
+    adapters: Adapters, service: Service, *, ours: Collection[str], actor: Actor, owns: bool
 ) -> Service:
     """Adds a service without keys; `ours` are our own names, which it may not use as audience."""
     if not owns:
@@ -96,14 +96,14 @@ def add_service(
             by=actor.name,
             proof=actor.proof,
         )
-        tx.audit.append(service.namespace, means.writer, [event], means.clock.now())
+        tx.audit.append(service.namespace, adapters.writer, [event], adapters.clock.now())
 
-    means.store.write(work)
+    adapters.store.write(work)
     return service
 
 
 def change_service(  # noqa: PLR0913 - what can be changed, and who says so
-    means: Means,
+    adapters: Adapters,
     namespace: str,
     name: str,
     *,
@@ -131,26 +131,28 @@ def change_service(  # noqa: PLR0913 - what can be changed, and who says so
         event = ServiceChanged(
             service=name, owner=after.owner, tools=after.tools, by=actor.name, proof=actor.proof
         )
-        tx.audit.append(namespace, means.writer, [event], means.clock.now())
+        tx.audit.append(namespace, adapters.writer, [event], adapters.clock.now())
         return after
 
-    return means.store.write(work)
+    return adapters.store.write(work)
 
 
-def remove_service(means: Means, namespace: str, name: str, *, actor: Actor, owns: bool) -> tuple[str, ...]:
+def remove_service(
+    adapters: Adapters, namespace: str, name: str, *, actor: Actor, owns: bool
+) -> tuple[str, ...]:
     def work(tx: Transaction) -> tuple[str, ...]:
         keys = tx.services.service_keys(namespace, name)
         require_service_owner(tx, namespace, name, actor, owns=owns)
-        now = means.clock.now()
+        now = adapters.clock.now()
         ended = tuple(one.kid for one in keys if one.removed is None)
         for one in ended:
             tx.services.end_service_key(namespace, one, now)
         tx.services.drop_service(namespace, name)
         event = ServiceRemoved(service=name, keys=ended, by=actor.name, proof=actor.proof)
-        tx.audit.append(namespace, means.writer, [event], now)
+        tx.audit.append(namespace, adapters.writer, [event], now)
         return ended
 
-    return means.store.write(work)
+    return adapters.store.write(work)
 
 
 def require_service_owner(tx: Transaction, namespace: str, name: str, actor: Actor, *, owns: bool) -> Service:
@@ -173,7 +175,7 @@ def holder_of_key(snapshot: Snapshot, namespace: str, kid: str) -> AgentKey | Se
 
 
 def add_service_key(
-    means: Means, namespace: str, name: str, jwk: bytes, *, actor: Actor, owns: bool
+    adapters: Adapters, namespace: str, name: str, jwk: bytes, *, actor: Actor, owns: bool
 ) -> ServiceKey:
     """Adds a key to the service; `jwk` is one public JSON Web Key for ES256."""
     kid, public = _read(jwk)
@@ -190,17 +192,17 @@ def add_service_key(
             raise ServiceExistsError(
                 f"service `{name}` has {MOST_KEYS} keys", remedy="remove one of its keys first"
             )
-        now = means.clock.now()
+        now = adapters.clock.now()
         key = ServiceKey(namespace=namespace, kid=kid, service=name, public=public, added=now)
         tx.services.put_service_key(key)
-        _record_key(tx, means, key, removed=False, actor=actor)
+        _record_key(tx, adapters, key, removed=False, actor=actor)
         return key
 
-    return means.store.write(work)
+    return adapters.store.write(work)
 
 
 def remove_service_key(
-    means: Means, namespace: str, name: str, kid: str, *, actor: Actor, owns: bool
+    adapters: Adapters, namespace: str, name: str, kid: str, *, actor: Actor, owns: bool
 ) -> None:
     def work(tx: Transaction) -> None:
         keys = tx.services.service_keys(namespace, name)
@@ -208,17 +210,17 @@ def remove_service_key(
         found = next((one for one in keys if one.kid == kid and one.removed is None), None)
         if found is None:
             raise UnknownServiceKeyError(f"service `{name}` has no such key")
-        tx.services.end_service_key(namespace, kid, means.clock.now())
-        _record_key(tx, means, found, removed=True, actor=actor)
+        tx.services.end_service_key(namespace, kid, adapters.clock.now())
+        _record_key(tx, adapters, found, removed=True, actor=actor)
 
-    means.store.write(work)
+    adapters.store.write(work)
 
 
-def _record_key(tx: Transaction, means: Means, key: ServiceKey, *, removed: bool, actor: Actor) -> None:
+def _record_key(tx: Transaction, adapters: Adapters, key: ServiceKey, *, removed: bool, actor: Actor) -> None:
     event = ServiceKeyChanged(
         service=key.service, key=key.kid, removed=removed, by=actor.name, proof=actor.proof
     )
-    tx.audit.append(key.namespace, means.writer, [event], means.clock.now())
+    tx.audit.append(key.namespace, adapters.writer, [event], adapters.clock.now())
 
 
 def _read(jwk: bytes) -> tuple[str, bytes]:
@@ -234,22 +236,22 @@ _APART: Final = minutes(2)
 _TURN: Final = 1000
 
 
-def begin_answer(means: Means, asked: Answered) -> str:
+def begin_answer(adapters: Adapters, asked: Answered) -> str:
     """Stores the idempotency key of a new request and returns ''; or returns the stored answer."""
-    known = means.store.write(lambda tx: tx.answered.begin(asked, now=means.clock.now()))
+    known = adapters.store.write(lambda tx: tx.answered.begin(asked, now=adapters.clock.now()))
     return "" if known is None else answer_to(asked, known)
 
 
-def finish_answer(means: Means, asked: Answered, answer: str) -> None:
+def finish_answer(adapters: Adapters, asked: Answered, answer: str) -> None:
     """Stores the answer."""
-    means.store.write(lambda tx: tx.answered.finish(replace(asked, answer=answer)))
+    adapters.store.write(lambda tx: tx.answered.finish(replace(asked, answer=answer)))
 
 
-def forget_answer(means: Means, asked: Answered) -> None:
-    means.store.write(lambda tx: tx.answered.forget(asked))
+def forget_answer(adapters: Adapters, asked: Answered) -> None:
+    adapters.store.write(lambda tx: tx.answered.forget(asked))
 
 
-def sweep_answers(means: Means) -> int:
+def sweep_answers(adapters: Adapters) -> int:
     """Deletes up to a thousand expired keys and returns their number."""
-    before = Instant(means.clock.now() - _APART)
-    return means.store.write(lambda tx: tx.answered.sweep(before, limit=_TURN))
+    before = Instant(adapters.clock.now() - _APART)
+    return adapters.store.write(lambda tx: tx.answered.sweep(before, limit=_TURN))

@@ -47,21 +47,21 @@ from taskbound.core.identity.sign_in import (
 from taskbound.flows.identity.account import claim_groups
 from taskbound.flows.identity.leaving import end_sessions, require_present
 from taskbound.flows.means import Actor
-from taskbound.ports.identity import Wanted
+from taskbound.ports.identity import AuthorizationParameters
 
 if TYPE_CHECKING:
     from taskbound.core.audit import Event
     from taskbound.core.decision import Allowance
     from taskbound.core.identity.issuer import IdentityIssuer
-    from taskbound.core.identity.sign_in import Brought, SaidOfPerson
-    from taskbound.flows.means import Means, Moved
+    from taskbound.core.identity.sign_in import PersonClaims, SignInReturn
+    from taskbound.flows.means import Adapters, TaskChange
     from taskbound.ports.identity import RelyingParty
     from taskbound.ports.store import Snapshot, Transaction
     from taskbound.wire.network import Shown
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Begun:
+class StartedSignIn:
     """A pending sign-in, and what its browser is sent."""
 
     url: str = field(repr=False)
@@ -72,23 +72,23 @@ class Begun:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Proven:
+class VerifiedSignIn:
     """An issuer's verified statement for a sign-in."""
 
     waiting: SignIn
     issuer: IdentityIssuer
-    said: SaidOfPerson
+    said: PersonClaims
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Entered:
+class NewSession:
     """The session of a person who signed in."""
 
     session: Session
     secret: str = field(repr=False)
     """What the browser holds from now on: namespace and secret."""
     back: str
-    moved: list[Moved]
+    moved: list[TaskChange]
     """Tasks paused because their requester left a group."""
 
 
@@ -112,9 +112,11 @@ _OF_PERSON: Final = 32
 _SWEPT: Final = 1_000
 
 
-def enter(means: Means, tx: Transaction, proven: Proven, name: str, secret: str, address: str) -> Entered:
+def enter(
+    adapters: Adapters, tx: Transaction, proven: VerifiedSignIn, name: str, secret: str, address: str
+) -> NewSession:
     """Creates the session `name`; `secret` is the browser's secret, without the namespace."""
-    issuer, said, now = proven.issuer, proven.said, means.clock.now()
+    issuer, said, now = proven.issuer, proven.said, adapters.clock.now()
     namespace, until = issuer.namespace, Instant(now + LASTS)
     account = tx.accounts.account(namespace, issuer.name, said.subject)
     if issuer not in tx.workloads.identity_issuers(namespace):
@@ -154,8 +156,8 @@ def enter(means: Means, tx: Transaction, proven: Proven, name: str, secret: str,
     end_sessions(tx, namespace, lambda one: one.id in over, "a later one took its place", actor, events)
     tx.accounts.put_session(session)
     moved = claim_groups(tx, issuer, account.person, said.claims, until, actor, events)
-    tx.audit.append(namespace, means.writer, events, now)
-    return Entered(session=session, secret=f"{namespace}.{secret}", back=proven.waiting.back, moved=moved)
+    tx.audit.append(namespace, adapters.writer, events, now)
+    return NewSession(session=session, secret=f"{namespace}.{secret}", back=proven.waiting.back, moved=moved)
 
 
 def proof_of(session: Session) -> AccountProof:
@@ -167,7 +169,7 @@ def proof_of(session: Session) -> AccountProof:
     )
 
 
-def sign_out(means: Means, namespace: str, digest: str, reason: str) -> None:
+def sign_out(adapters: Adapters, namespace: str, digest: str, reason: str) -> None:
     def work(tx: Transaction) -> None:
         found = tx.accounts.session(namespace, digest)
         if found is None:
@@ -175,20 +177,20 @@ def sign_out(means: Means, namespace: str, digest: str, reason: str) -> None:
         events: list[Event] = []
         actor = Actor(name=found.person, proof=proof_of(found).words)
         end_sessions(tx, namespace, lambda one: one.id == found.id, reason, actor, events)
-        tx.audit.append(namespace, means.writer, events, means.clock.now())
+        tx.audit.append(namespace, adapters.writer, events, adapters.clock.now())
 
-    means.store.write(work)
+    adapters.store.write(work)
 
 
-def sweep_sign_ins(means: Means) -> None:
+def sweep_sign_ins(adapters: Adapters) -> None:
     """Deletes expired sign-ins and sessions, by the log's own time."""
-    now = Instant(min(means.clock.now(), means.store.last_instant()))
+    now = Instant(min(adapters.clock.now(), adapters.store.last_instant()))
 
     def work(tx: Transaction) -> None:
         tx.accounts.sweep_sign_ins(Instant(now - WAITS), limit=_SWEPT)
         tx.accounts.sweep_sessions(now, limit=_SWEPT)
 
-    means.store.write(work)
+    adapters.store.write(work)
 
 
 _NOBODY: Final = ("default", "")
@@ -197,8 +199,8 @@ _NOBODY: Final = ("default", "")
 class RefusedSignIns:
     """Records refused sign-ins; thread-safe."""
 
-    def __init__(self, means: Means, allowance: Allowance | None) -> None:
-        self._means = means
+    def __init__(self, adapters: Adapters, allowance: Allowance | None) -> None:
+        self._adapters = adapters
         self._quota = Quota(allowance)
         self._lock = threading.Lock()
 
@@ -206,7 +208,7 @@ class RefusedSignIns:
         self, namespace: str, issuer: str, error: TaskboundError, address: str, *, subject: str = ""
     ) -> None:
         """Records or counts a refusal; `subject` is the person that the issuer named, '' if unknown."""
-        now = self._means.clock.now()
+        now = self._adapters.clock.now()
         with self._lock:
             try:
                 self._quota.require(*_NOBODY, now, code=error.code)
@@ -218,43 +220,50 @@ class RefusedSignIns:
 
     def tell(self, *, final: bool = False) -> None:
         with self._lock:
-            for one in self._quota.dropped(self._means.clock.now(), final=final):
+            for one in self._quota.dropped(self._adapters.clock.now(), final=final):
                 event = RefusalsDropped(agent=one.agent, since=one.since, count=one.count, codes=one.codes)
                 self._record(one.namespace, event)
                 self._quota.told((one,))
 
     def _record(self, namespace: str, event: Event) -> None:
-        means = self._means
-        means.store.write(lambda tx: tx.audit.append(namespace, means.writer, [event], means.clock.now()))
+        adapters = self._adapters
+        adapters.store.write(
+            lambda tx: tx.audit.append(namespace, adapters.writer, [event], adapters.clock.now())
+        )
 
 
 class SignIns:
     """Signs persons in; thread-safe, as it waits for issuers."""
 
     def __init__(
-        self, means: Means, party: RelyingParty | None, *, origin: str, allowance: Allowance | None = None
+        self,
+        adapters: Adapters,
+        party: RelyingParty | None,
+        *,
+        origin: str,
+        allowance: Allowance | None = None,
     ) -> None:
         """Asks issuers through `party`, None if sign-in is off; `origin` is our pages' public origin."""
-        self._means = means
+        self._adapters = adapters
         self._party = party
         self._origin = origin
-        self._refused = RefusedSignIns(means, allowance)
+        self._refused = RefusedSignIns(adapters, allowance)
 
     def choices(self, namespace: str) -> tuple[IdentityIssuer, ...]:
         """Returns the issuers at which people of this namespace sign in, by name."""
         if self._party is None:
             return ()
-        with self._means.store.read() as snapshot:
+        with self._adapters.store.read() as snapshot:
             return _of_people(snapshot, namespace)
 
     def troubles(self, namespace: str) -> dict[str, str]:
         """Returns, by issuer name, why sign-in there fails now; may block on the network."""
-        now = self._means.clock.now()
+        now = self._adapters.clock.now()
         return {one.name: self._asked().trouble(one, now) for one in self.choices(namespace)}
 
     def begin(
         self, namespace: str, issuer: str, *, back: str, address: str, max_age: int = -1, acr: str = ""
-    ) -> Begun:
+    ) -> StartedSignIn:
         """`max_age` is in seconds since authentication, -1 for any; `acr` is the level, '' for any."""
         found: IdentityIssuer | None = None
         try:
@@ -267,12 +276,14 @@ class SignIns:
             self._refused.note(*whose, error, address)
             raise
 
-    def _begin(self, found: IdentityIssuer, *, back: str, address: str, max_age: int, acr: str) -> Begun:
+    def _begin(
+        self, found: IdentityIssuer, *, back: str, address: str, max_age: int, acr: str
+    ) -> StartedSignIn:
         namespace, issuer = found.namespace, found.name
-        chance, place = self._means.chance, place_of(address)
+        chance, place = self._adapters.chance, place_of(address)
         state, secret = f"{namespace}.{chance.secret()}", chance.secret()
-        now = self._means.clock.now()
-        wanted = Wanted(
+        now = self._adapters.clock.now()
+        wanted = AuthorizationParameters(
             redirect=self._redirect(issuer),
             state=state,
             nonce=nonce_of(secret, state),
@@ -304,10 +315,10 @@ class SignIns:
                 raise TooManySignInsError(f"{TOGETHER} sign-ins wait")
             tx.accounts.put_sign_in(waiting)
 
-        self._means.store.write(work)
-        return Begun(url=url, state=state, secret=secret)
+        self._adapters.store.write(work)
+        return StartedSignIn(url=url, state=state, secret=secret)
 
-    def prove(self, state: str, brought: Brought, secret: str, *, address: str) -> Proven:
+    def prove(self, state: str, brought: SignInReturn, secret: str, *, address: str) -> VerifiedSignIn:
         """Returns the issuer's statement; `secret` is what the browser holds of this sign-in."""
         waiting: SignIn | None = None
         try:
@@ -320,12 +331,12 @@ class SignIns:
                 self._refused.note(waiting.namespace, waiting.issuer, error, address)
             raise
 
-    def enter(self, proven: Proven, *, address: str, before: Shown | None = None) -> Entered:
+    def enter(self, proven: VerifiedSignIn, *, address: str, before: Shown | None = None) -> NewSession:
         """Signs the proven person in; `before` is the browser's current session."""
-        secret, name = self._means.chance.secret(), self._means.chance.name("ses")
+        secret, name = self._adapters.chance.secret(), self._adapters.chance.name("ses")
         try:
-            entered = self._means.store.write(
-                lambda tx: enter(self._means, tx, proven, name, secret, address)
+            entered = self._adapters.store.write(
+                lambda tx: enter(self._adapters, tx, proven, name, secret, address)
             )
         except TaskboundError as error:
             issuer = proven.issuer
@@ -338,8 +349,8 @@ class SignIns:
         namespace, secret = split_secret("" if shown is None else shown.browser)
         if not secret:
             raise NotSignedInError("no person is signed in with this browser")
-        now = self._means.clock.now()
-        with self._means.store.read() as snapshot:
+        now = self._adapters.clock.now()
+        with self._adapters.store.read() as snapshot:
             found = snapshot.accounts.session(namespace, secret_digest(secret))
             session = require_rests(found, now)
             account = snapshot.accounts.account(namespace, session.issuer, session.subject)
@@ -367,7 +378,7 @@ class SignIns:
     def sign_out(self, shown: Shown | None, *, reason: str = "signed out") -> None:
         namespace, secret = split_secret("" if shown is None else shown.browser)
         if secret:
-            sign_out(self._means, namespace, secret_digest(secret), reason)
+            sign_out(self._adapters, namespace, secret_digest(secret), reason)
 
     def tell(self, *, final: bool = False) -> None:
         self._refused.tell(final=final)
@@ -376,7 +387,7 @@ class SignIns:
         namespace, secret = split_secret(state)
         digest = secret_digest(state)
         found = (
-            self._means.store.write(lambda tx: tx.accounts.take_sign_in(namespace, digest))
+            self._adapters.store.write(lambda tx: tx.accounts.take_sign_in(namespace, digest))
             if secret
             else None
         )
@@ -384,18 +395,18 @@ class SignIns:
             raise UnknownSignInError("no sign-in waits for this")
         return found
 
-    def _prove(self, waiting: SignIn, state: str, brought: Brought, secret: str) -> Proven:
+    def _prove(self, waiting: SignIn, state: str, brought: SignInReturn, secret: str) -> VerifiedSignIn:
         issuer = _issuer(self.choices(waiting.namespace), waiting.issuer)
-        require_answer(waiting, brought, secret, issuer.issuer, self._means.clock.now())
+        require_answer(waiting, brought, secret, issuer.issuer, self._adapters.clock.now())
         said = self._asked().redeem(
             issuer,
             brought.code,
             verifier_of(secret, state),
             self._redirect(issuer.name),
-            self._means.clock.now(),
+            self._adapters.clock.now(),
         )
-        require_demands(waiting, said, nonce_of(secret, state), self._means.clock.now())
-        return Proven(waiting=waiting, issuer=issuer, said=said)
+        require_demands(waiting, said, nonce_of(secret, state), self._adapters.clock.now())
+        return VerifiedSignIn(waiting=waiting, issuer=issuer, said=said)
 
     def _redirect(self, issuer: str) -> str:
         return f"{self._origin}/sign-in/callback/{issuer}"

@@ -79,8 +79,8 @@ if TYPE_CHECKING:
     from taskbound.core.decision import Allowance
     from taskbound.core.identity.selector import Credential, Selector
     from taskbound.core.identity.trust import Bundle
-    from taskbound.flows.means import Actor, Means
-    from taskbound.ports.identity import Awaited, Verifier
+    from taskbound.flows.means import Actor, Adapters
+    from taskbound.ports.identity import IssuerFetch, Verifier
     from taskbound.ports.store import Snapshot, Transaction
     from taskbound.wire.jose import Jwk
 
@@ -92,20 +92,23 @@ class Proofs:
     """Authenticates agents and services; thread-safe."""
 
     def __init__(
-        self, means: Means, verifiers: Mapping[WorkloadKind, Verifier], allowance: Allowance | None = None
+        self,
+        adapters: Adapters,
+        verifiers: Mapping[WorkloadKind, Verifier],
+        allowance: Allowance | None = None,
     ) -> None:
         """Uses the verifiers by kind of credential; a missing kind is refused."""
-        self._means = means
+        self._adapters = adapters
         self._verifiers = dict(verifiers)
         self._quota = Quota(allowance)
         self._lock = threading.Lock()
 
     def prove(self, namespace: str, credential: Credential) -> Principal:
-        now = self._means.clock.now()
+        now = self._adapters.clock.now()
         whose = ""
         try:
             shown = self._verified(namespace, credential, now)
-            with self._means.store.read() as snapshot:
+            with self._adapters.store.read() as snapshot:
                 served = _service_key(snapshot, namespace, shown)
                 if served is not None:
                     whose = service_name(namespace, served.service)
@@ -130,14 +133,14 @@ class Proofs:
         )
         return Principal(kind=kind, namespace=namespace, name=name, proof=proof)
 
-    def awaited(self, namespace: str, credential: Credential) -> Awaited | None:
+    def awaited(self, namespace: str, credential: Credential) -> IssuerFetch | None:
         """Returns what must be fetched from an issuer before this can be proven, if anything."""
         verifier = self._verifiers.get(credential.kind)
         if not isinstance(verifier, AskingVerifier):
             return None
-        return verifier.awaited(namespace, credential, self._means.clock.now())
+        return verifier.awaited(namespace, credential, self._adapters.clock.now())
 
-    def ask(self, kind: WorkloadKind, awaited: Awaited) -> None:
+    def ask(self, kind: WorkloadKind, awaited: IssuerFetch) -> None:
         """Fetches it and blocks meanwhile; a failure shows when proving."""
         verifier = self._verifiers[kind]
         if isinstance(verifier, AskingVerifier):
@@ -146,7 +149,7 @@ class Proofs:
     def refuse(self, namespace: str, form: str, shown: str, error: TaskboundError) -> None:
         """Records a refused `token` or `dpop` (`form`); of `shown` only the digest is kept."""
         digest = sha256(shown.encode("utf-8", "surrogatepass")).hexdigest()
-        now = self._means.clock.now()
+        now = self._adapters.clock.now()
         with self._lock:
             try:
                 self._quota.require(*_NOBODY, now, code=error.code)
@@ -157,7 +160,7 @@ class Proofs:
 
     def tell(self, *, final: bool = False) -> None:
         with self._lock:
-            dropped = self._quota.dropped(self._means.clock.now(), final=final)
+            dropped = self._quota.dropped(self._adapters.clock.now(), final=final)
             for one in dropped:
                 event = RefusalsDropped(agent=one.agent, since=one.since, count=one.count, codes=one.codes)
                 self._record(one.namespace, event)
@@ -185,8 +188,10 @@ class Proofs:
         self._record(namespace, event)
 
     def _record(self, namespace: str, event: Event) -> None:
-        means = self._means
-        means.store.write(lambda tx: tx.audit.append(namespace, means.writer, [event], means.clock.now()))
+        adapters = self._adapters
+        adapters.store.write(
+            lambda tx: tx.audit.append(namespace, adapters.writer, [event], adapters.clock.now())
+        )
 
 
 def _service_key(snapshot: Snapshot, namespace: str, shown: Shown) -> ServiceKey | None:
@@ -204,14 +209,14 @@ def _selectors(snapshot: Snapshot, namespace: str, shown: Shown) -> Sequence[Sel
 class AssertionVerifier:
     """Verifies assertions signed by agents' and services' own keys."""
 
-    def __init__(self, means: Means, *, audience: str) -> None:
-        self._means = means
+    def __init__(self, adapters: Adapters, *, audience: str) -> None:
+        self._adapters = adapters
         self._audience = audience
 
     def verify(self, namespace: str, credential: Credential, now: Instant) -> Shown:
         """Raises MalformedError, UnknownAgentKeyError, or DeniedError also for a replay."""
         unverified = parse_jws(text_of(credential), kind=CLIENT_ASSERTION)
-        with self._means.store.read() as snapshot:
+        with self._adapters.store.read() as snapshot:
             key = holder_of_key(snapshot, namespace, unverified.header.kid)
         if key is None:
             raise UnknownAgentKeyError(
@@ -223,11 +228,11 @@ class AssertionVerifier:
             else service_name(namespace, key.service)
         )
         trust = IssuerTrust(issuer=own, audience=self._audience, keys=parse_jwks(key.public))
-        said = verify_jws(unverified, trust=trust, check=self._means.tokens, now=now).claims
+        said = verify_jws(unverified, trust=trust, check=self._adapters.tokens, now=now).claims
         if said.expires - said.issued > ASSERTION_LIFE:
             raise TokenLifetimeError("a client assertion lives at most 60 seconds", where="exp")
         until = Instant(said.expires + SKEW)
-        use_claim(self._means, claim_of(namespace, ClaimKind.ASSERTION, key.kid, said.id, until=until))
+        use_claim(self._adapters, claim_of(namespace, ClaimKind.ASSERTION, key.kid, said.id, until=until))
         return Shown(kind=WorkloadKind.KEY, issuer="", subject=key.kid, claims=said.rest, until=said.expires)
 
 
@@ -242,29 +247,29 @@ def text_of(credential: Credential) -> str:
 class X509SvidVerifier:
     """The `Verifier` of X.509-SVIDs, whose possession TLS has proven."""
 
-    def __init__(self, means: Means) -> None:
-        self._means = means
+    def __init__(self, adapters: Adapters) -> None:
+        self._adapters = adapters
 
     def verify(self, namespace: str, credential: Credential, now: Instant) -> Shown:
         chain = (credential.raw, *credential.chain)
-        domain = self._means.svids.domain_of(chain)
-        authorities = require_authorities(_believed(self._means, namespace, domain), "x509", now=now)
-        return self._means.svids.prove(chain, authorities, now=now)
+        domain = self._adapters.svids.domain_of(chain)
+        authorities = require_authorities(_believed(self._adapters, namespace, domain), "x509", now=now)
+        return self._adapters.svids.prove(chain, authorities, now=now)
 
 
 class JwtSvidVerifier:
     """The `Verifier` of JWT-SVIDs, which are bearer tokens for their audience until they expire."""
 
-    def __init__(self, means: Means, *, audience: str) -> None:
-        self._means = means
+    def __init__(self, adapters: Adapters, *, audience: str) -> None:
+        self._adapters = adapters
         self._audience = audience
 
     def verify(self, namespace: str, credential: Credential, now: Instant) -> Shown:
         unverified = parse_jws(text_of(credential), kind=JWT_SVID)
         spiffe = parse_spiffe_id(unverified.claimed.subject)
-        authorities = require_authorities(_believed(self._means, namespace, spiffe.domain), "jwt", now=now)
+        authorities = require_authorities(_believed(self._adapters, namespace, spiffe.domain), "jwt", now=now)
         trust = IssuerTrust(issuer=spiffe.domain, audience=self._audience, keys=read_authorities(authorities))
-        jws = verify_jws(unverified, trust=trust, check=self._means.tokens, now=now)
+        jws = verify_jws(unverified, trust=trust, check=self._adapters.tokens, now=now)
         return Shown(
             kind=WorkloadKind.JWT_SVID,
             issuer=spiffe.domain,
@@ -280,8 +285,8 @@ def read_authorities(authorities: Sequence[bytes]) -> tuple[Jwk, ...]:
     return parse_foreign_jwks(canonical({"keys": [*members]}), uses=SPIFFE_JWT)
 
 
-def _believed(means: Means, namespace: str, domain: str) -> Trust:
-    with means.store.read() as snapshot:
+def _believed(adapters: Adapters, namespace: str, domain: str) -> Trust:
+    with adapters.store.read() as snapshot:
         found = snapshot.trusts.trust(namespace, domain)
     if found is None:
         raise UnknownTrustError("the trust domain is not believed here")
@@ -291,7 +296,7 @@ def _believed(means: Means, namespace: str, domain: str) -> Trust:
 _PART: Final = 8
 
 
-class Taken(Enum):
+class BundleUpdate(Enum):
     """The result of taking a bundle from its source."""
 
     CHANGED = "other authorities count now"
@@ -299,7 +304,7 @@ class Taken(Enum):
     UNWANTED = "the domain has this source no more"
 
 
-def add_trust(means: Means, trust: Trust, *, bootstrap: bytes, actor: Actor, owns: bool) -> Trust:
+def add_trust(adapters: Adapters, trust: Trust, *, bootstrap: bytes, actor: Actor, owns: bool) -> Trust:
     """Trusts a domain; `bootstrap` is the first bundle, for `https_spiffe` only."""
     _require_owner(owns=owns)
     own = trust.source is TrustSource.HTTPS_SPIFFE and parse_spiffe_id(trust.endpoint).domain == trust.domain
@@ -308,11 +313,11 @@ def add_trust(means: Means, trust: Trust, *, bootstrap: bytes, actor: Actor, own
             "a bundle to begin with is for an endpoint that proves itself by its own domain, and no other",
             where="bundle",
         )
-    now = means.clock.now()
+    now = adapters.clock.now()
     added = trust
     if bootstrap:
         bundle = parse_bundle(bootstrap)
-        _require_bundle(means, trust.domain, bundle)
+        _require_bundle(adapters, trust.domain, bundle)
         added = replace(confirm(trust, bundle, now=now), version=1)
 
     def work(tx: Transaction) -> None:
@@ -335,13 +340,13 @@ def add_trust(means: Means, trust: Trust, *, bootstrap: bytes, actor: Actor, own
             by=actor.name,
             proof=actor.proof,
         )
-        tx.audit.append(trust.namespace, means.writer, [event], now)
+        tx.audit.append(trust.namespace, adapters.writer, [event], now)
 
-    means.store.write(work)
+    adapters.store.write(work)
     return added
 
 
-def remove_trust(means: Means, namespace: str, domain: str, *, actor: Actor, owns: bool) -> None:
+def remove_trust(adapters: Adapters, namespace: str, domain: str, *, actor: Actor, owns: bool) -> None:
     """Removes a domain: its SVIDs prove nothing from the commit on."""
     _require_owner(owns=owns)
 
@@ -350,30 +355,30 @@ def remove_trust(means: Means, namespace: str, domain: str, *, actor: Actor, own
             raise UnknownTrustError("the trust domain is not believed here")
         tx.trusts.drop_trust(namespace, domain)
         event = TrustRemoved(domain=domain, by=actor.name, proof=actor.proof)
-        tx.audit.append(namespace, means.writer, [event], means.clock.now())
+        tx.audit.append(namespace, adapters.writer, [event], adapters.clock.now())
 
-    means.store.write(work)
+    adapters.store.write(work)
 
 
-def take_bundle(means: Means, asked: Trust, bundle: Bundle) -> Taken:
+def take_bundle(adapters: Adapters, asked: Trust, bundle: Bundle) -> BundleUpdate:
     """Stores a source's bundle; `asked` is the domain when its source was asked."""
-    _require_bundle(means, asked.domain, bundle)
+    _require_bundle(adapters, asked.domain, bundle)
 
-    with means.store.read() as snapshot:
+    with adapters.store.read() as snapshot:
         known = snapshot.trusts.trust(asked.namespace, asked.domain)
-    settled = _settled(known, asked, bundle, means.clock.now())
-    if isinstance(settled, Taken):
+    settled = _settled(known, asked, bundle, adapters.clock.now())
+    if isinstance(settled, BundleUpdate):
         return settled
 
-    def work(tx: Transaction) -> Taken:
-        now = means.clock.now()
+    def work(tx: Transaction) -> BundleUpdate:
+        now = adapters.clock.now()
         known = tx.trusts.trust(asked.namespace, asked.domain)
         settled = _settled(known, asked, bundle, now)
-        if known is None or isinstance(settled, Taken):
-            return Taken.UNWANTED if known is None else Taken(settled)
+        if known is None or isinstance(settled, BundleUpdate):
+            return BundleUpdate.UNWANTED if known is None else BundleUpdate(settled)
         tx.trusts.put_trust(settled, expect=known.version)
         if known.confirmed and known.known.digest == bundle.digest:
-            return Taken.CONFIRMED
+            return BundleUpdate.CONFIRMED
         event = TrustBundleTaken(
             domain=known.domain,
             source=known.source.value,
@@ -382,25 +387,25 @@ def take_bundle(means: Means, asked: Trust, bundle: Bundle) -> Taken:
             x509=tuple(hashlib.sha256(one).hexdigest() for one in bundle.x509),
             jwt=tuple(hashlib.sha256(one).hexdigest() for one in bundle.jwt),
         )
-        tx.audit.append(known.namespace, means.writer, [event], now)
-        return Taken.CHANGED
+        tx.audit.append(known.namespace, adapters.writer, [event], now)
+        return BundleUpdate.CHANGED
 
     try:
-        return means.store.write(work)
+        return adapters.store.write(work)
     except ConflictError:
-        return means.store.write(work)  # another daemon took the same a moment before
+        return adapters.store.write(work)  # another daemon took the same a moment before
 
 
-def _settled(known: Trust | None, asked: Trust, bundle: Bundle, now: Instant) -> Trust | Taken:
+def _settled(known: Trust | None, asked: Trust, bundle: Bundle, now: Instant) -> Trust | BundleUpdate:
     if known is None or _source(known) != _source(asked):
-        return Taken.UNWANTED
+        return BundleUpdate.UNWANTED
     confirmed = confirm(known, bundle, now=now)
     fresh = known.confirmed and now - known.confirmed < known.bound // _PART
-    return Taken.CONFIRMED if fresh and known.bundle == confirmed.bundle else confirmed
+    return BundleUpdate.CONFIRMED if fresh and known.bundle == confirmed.bundle else confirmed
 
 
-def _require_bundle(means: Means, domain: str, bundle: Bundle) -> None:
-    means.svids.require_authorities(domain, bundle)
+def _require_bundle(adapters: Adapters, domain: str, bundle: Bundle) -> None:
+    adapters.svids.require_authorities(domain, bundle)
     try:
         read_authorities(bundle.jwt)
     except MalformedError as error:

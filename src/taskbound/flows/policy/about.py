@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from taskbound.core.identity.proof import Principal
     from taskbound.core.policy import Fact
-    from taskbound.flows.means import Means
+    from taskbound.flows.means import Adapters
     from taskbound.ports.store import Snapshot
 
 
@@ -25,7 +25,7 @@ Above: TypeAlias = "tuple[tuple[About, str], ...]"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
+class StoredResource:
     """The resource of an operation, as stored."""
 
     name: str
@@ -33,19 +33,19 @@ class Seen:
     facts: Mapping[str, Fact] = field(default_factory=dict)
 
 
-def look_up(snapshot: Snapshot, namespace: str, about: About, name: str) -> Seen:
-    seen = _look(snapshot, namespace, about, name) if name else Seen(name=name)
+def look_up(snapshot: Snapshot, namespace: str, about: About, name: str) -> StoredResource:
+    seen = _look(snapshot, namespace, about, name) if name else StoredResource(name=name)
     nothing: dict[str, Fact] = {one: empty_fact(OPERATION_FACTS[one]) for one in FOUND[about]}
-    return Seen(name=seen.name, above=seen.above, facts={**nothing, **seen.facts})
+    return StoredResource(name=seen.name, above=seen.above, facts={**nothing, **seen.facts})
 
 
-def _look(snapshot: Snapshot, namespace: str, about: About, name: str) -> Seen:  # noqa: PLR0911 -- one a kind
+def _look(snapshot: Snapshot, namespace: str, about: About, name: str) -> StoredResource:  # noqa: PLR0911 -- one a kind
     match about:
         case About.TASK:
             above, facts = _of_task(snapshot, namespace, name)
-            return Seen(name=name, above=above, facts=facts)
+            return StoredResource(name=name, above=above, facts=facts)
         case About.AGENT:
-            return Seen(name=name, facts=_agent(snapshot, namespace, name))
+            return StoredResource(name=name, facts=_agent(snapshot, namespace, name))
         case About.CALL:
             return _call(snapshot, namespace, name)
         case About.APPROVAL | About.PLAN | About.AMENDMENT:
@@ -53,21 +53,21 @@ def _look(snapshot: Snapshot, namespace: str, about: About, name: str) -> Seen: 
         case About.TOOL:
             return _tool(snapshot, namespace, name)
         case About.PERSON:
-            return Seen(name=name, above=_groups(snapshot, namespace, name))
+            return StoredResource(name=name, above=_groups(snapshot, namespace, name))
         case About.PERSON_KEY:
             key = snapshot.identities.person_key(namespace, name)
             if key is None:
-                return Seen(name=name)
+                return StoredResource(name=name)
             above = ((About.PERSON, key.person), *_groups(snapshot, namespace, key.person))
-            return Seen(name=name, above=above, facts={"person": key.person})
+            return StoredResource(name=name, above=above, facts={"person": key.person})
         case About.SERVICE:
             service = snapshot.services.service(namespace, name)
-            return Seen(name=name, facts={} if service is None else {"owner": service.owner})
+            return StoredResource(name=name, facts={} if service is None else {"owner": service.owner})
         case About.BUNDLE:
             bundle = snapshot.policy.bundle(namespace, name)
-            return Seen(name=name, facts={} if bundle is None else {"author": bundle.author})
+            return StoredResource(name=name, facts={} if bundle is None else {"author": bundle.author})
         case About.NAMESPACE | About.CLIENT | About.GROUP | About.ISSUER | About.SERVER | About.TEMPLATE:
-            return Seen(name=name)
+            return StoredResource(name=name)
 
 
 def _groups(snapshot: Snapshot, namespace: str, person: str) -> Above:
@@ -95,25 +95,25 @@ def _of_task(
     return ((About.AGENT, task.agent),), facts
 
 
-def _call(snapshot: Snapshot, namespace: str, name: str) -> Seen:
+def _call(snapshot: Snapshot, namespace: str, name: str) -> StoredResource:
     action = snapshot.actions.action(namespace, name)
     if action is None:
-        return Seen(name=name)
+        return StoredResource(name=name)
     above, facts = _of_task(snapshot, namespace, action.task)
     facts.pop("purpose", None)
-    return Seen(
+    return StoredResource(
         name=name,
         above=(*above, (About.TASK, action.task), *_of_tools(snapshot, namespace, action.tool)),
         facts={**facts, "tool": action.tool},
     )
 
 
-def _question(snapshot: Snapshot, namespace: str, name: str) -> Seen:
+def _question(snapshot: Snapshot, namespace: str, name: str) -> StoredResource:
     approvals = snapshot.approvals
     approval = approvals.approval(namespace, name) or approvals.approval_of(namespace, name)
     if approval is not None:
         found = _call(snapshot, namespace, approval.question.action)
-        return Seen(name=approval.question.id, above=found.above, facts=found.facts)
+        return StoredResource(name=approval.question.id, above=found.above, facts=found.facts)
     plan = approvals.plan(namespace, name)
     amendment = snapshot.amendments.amendment(namespace, name) if plan is None else None
     task = plan.plan.task if plan is not None else amendment.question.task if amendment is not None else ""
@@ -121,7 +121,9 @@ def _question(snapshot: Snapshot, namespace: str, name: str) -> Seen:
     facts.pop("purpose", None)
     steps = () if plan is None else see_whole(snapshot, plan).steps
     tools = _of_tools(snapshot, namespace, *(one.question.tool for one in steps))
-    return Seen(name=name, above=(*above, *(((About.TASK, task),) if task else ()), *tools), facts=facts)
+    return StoredResource(
+        name=name, above=(*above, *(((About.TASK, task),) if task else ()), *tools), facts=facts
+    )
 
 
 def _of_tools(snapshot: Snapshot, namespace: str, *tools: str) -> Above:
@@ -135,15 +137,15 @@ def _server(snapshot: Snapshot, namespace: str, name: str) -> str:
     return name.partition("__")[0] if tool is None else tool.server
 
 
-def _tool(snapshot: Snapshot, namespace: str, name: str) -> Seen:
+def _tool(snapshot: Snapshot, namespace: str, name: str) -> StoredResource:
     tool, server = snapshot.tools.tool(namespace, name), _server(snapshot, namespace, name)
     facts: dict[str, Fact] = {"tool": name, "server": server}
     if tool is not None:
         facts["owner"] = tool.owner
-    return Seen(name=name, above=((About.SERVER, server),), facts=facts)
+    return StoredResource(name=name, above=((About.SERVER, server),), facts=facts)
 
 
-def sign_in_of(means: Means, principal: Principal) -> SignIn | None:
+def sign_in_of(adapters: Adapters, principal: Principal) -> SignIn | None:
     """Returns a person's sign-in as far as their proof shows it, else None."""
     proof = principal.proof
     if principal.kind is not PrincipalKind.PERSON:
@@ -152,7 +154,7 @@ def sign_in_of(means: Means, principal: Principal) -> SignIn | None:
         return SignIn(acr=proof.acr, at=proof.authenticated)
     if not isinstance(proof, TokenProof):
         return None
-    with means.store.read() as snapshot:
+    with adapters.store.read() as snapshot:
         row = snapshot.tokens.token(principal.namespace, proof.token)
     if row is None or row.form is not TokenForm.PERSON or row.authenticated == NEVER:
         return None

@@ -26,8 +26,8 @@ from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import DeniedError, MalformedError
 from taskbound.core.policy import (
     BASE_FILE,
+    ActiveBundle,
     DamagedBundleError,
-    InForce,
     PolicyBundle,
     PolicySyntaxError,
     bundle_digest,
@@ -36,7 +36,7 @@ from taskbound.core.policy import (
     unpack,
     words_of,
 )
-from taskbound.core.scope import Missed
+from taskbound.core.scope import NotCovered
 from taskbound.flows.action.explain import (
     NotReplayable,
     complete_request,
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from taskbound.core.audit import Event
-    from taskbound.flows.means import Means
+    from taskbound.flows.means import Adapters
     from taskbound.ports.action import StoredAction
     from taskbound.ports.policy import BundleActivation, PolicyEngine, PolicyLanguage
     from taskbound.ports.store import Snapshot, Store
@@ -75,14 +75,14 @@ class Policies:
         self.moves = 0
         """How often this process changed what is in force, for those who remember that."""
         self._guard = threading.Lock()
-        self._sure: dict[tuple[str, InForce], PolicyEngine] = {}
+        self._sure: dict[tuple[str, ActiveBundle], PolicyEngine] = {}
         self._whole: set[tuple[str, str]] = set()
         self._engines: OrderedDict[str, PolicyEngine] = OrderedDict()
 
-    def digest_of(self, force: InForce) -> str:
+    def digest_of(self, force: ActiveBundle) -> str:
         return force.digest or self.base.bundle
 
-    def at(self, namespace: str, force: InForce) -> PolicyEngine:
+    def at(self, namespace: str, force: ActiveBundle) -> PolicyEngine:
         known = self._sure.get((namespace, force))
         if known is None:
             with self._store.read() as snapshot:
@@ -139,12 +139,12 @@ def require_bundle(snapshot: Snapshot, namespace: str, digest: str) -> PolicyBun
     )
 
 
-def require_activation(snapshot: Snapshot, namespace: str, force: InForce) -> None:
+def require_activation(snapshot: Snapshot, namespace: str, force: ActiveBundle) -> None:
     """Raises DamagedBundleError unless the log confirms the activation and no later rows differ."""
     found = snapshot.policy.activations(namespace)
-    if snapshot.policy.in_force(namespace) != (found[0].force if found else InForce()):
+    if snapshot.policy.in_force(namespace) != (found[0].force if found else ActiveBundle()):
         raise DamagedBundleError("what is in force is not what was put in force last: the row was changed")
-    if force == InForce():
+    if force == ActiveBundle():
         return
     if force in believed(snapshot, namespace, [one for one in found if one.force == force]):
         return
@@ -153,16 +153,16 @@ def require_activation(snapshot: Snapshot, namespace: str, force: InForce) -> No
     )
 
 
-def believed(snapshot: Snapshot, namespace: str, rows: Iterable[BundleActivation]) -> list[InForce]:
+def believed(snapshot: Snapshot, namespace: str, rows: Iterable[BundleActivation]) -> list[ActiveBundle]:
     """Returns the activations among these rows that the log confirms, in order."""
-    found: list[InForce] = []
+    found: list[ActiveBundle] = []
     for one in rows:
         match recorded(snapshot, namespace, one.record):
             case (
                 PolicyActivated(bundle=digest, epoch=epoch)
                 | PolicyRolledBack(bundle=digest, epoch=epoch)
                 | PolicyRebased(bundle=digest, epoch=epoch)
-            ) if InForce(epoch=epoch, digest=digest) == one.force:
+            ) if ActiveBundle(epoch=epoch, digest=digest) == one.force:
                 found.append(one.force)
             case _:
                 pass
@@ -223,15 +223,15 @@ class Replay:
     """By reason: how many could not be asked again."""
 
 
-def replay(means: Means, namespace: str, engine: PolicyEngine, last: int) -> Replay:
+def replay(adapters: Adapters, namespace: str, engine: PolicyEngine, last: int) -> Replay:
     """Replays up to `last` newest actions under this engine on one snapshot; slow."""
     if not 1 <= last <= _MOST:
         raise BadReplayError(f"{last} actions are not replayed")
-    now = means.clock.now()
+    now = adapters.clock.now()
     asked = same = beside = 0
     differences: list[Difference] = []
     missed: Counter[str] = Counter()
-    with means.store.read() as snapshot:
+    with adapters.store.read() as snapshot:
         for kept in _newest(snapshot, namespace, last):
             asked += 1
             if edited(snapshot, kept, now):
@@ -262,7 +262,7 @@ def _ask(snapshot: Snapshot, kept: StoredAction, engine: PolicyEngine) -> Differ
         return None if again.of_standing else again.why
     if kept.code == "outside-scope":
         return None
-    if isinstance(again.covered, Missed):
+    if isinstance(again.covered, NotCovered):
         return "its scope does not cover it now"
     request = complete_request(again, engine)
     if isinstance(request, tuple):

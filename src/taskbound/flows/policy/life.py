@@ -25,8 +25,8 @@ from taskbound.core.audit import (
 from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import MalformedError, TaskboundError
 from taskbound.core.policy import (
+    ActiveBundle,
     BadBundleError,
-    InForce,
     PolicyBundle,
     PolicyProblem,
     PolicySyntaxError,
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 
     from taskbound.core.audit import Event
     from taskbound.flows.decision import Views
-    from taskbound.flows.means import Actor, Means
+    from taskbound.flows.means import Actor, Adapters
     from taskbound.ports.store import Snapshot, Transaction
 
 
@@ -71,7 +71,7 @@ class Examined:
     bundle: PolicyBundle
     archive: bytes
     problems: tuple[PolicyProblem, ...]
-    over: InForce = field(default_factory=InForce)
+    over: ActiveBundle = field(default_factory=ActiveBundle)
     """What was in force when it was looked at, if it is to be put in force."""
 
     @property
@@ -98,33 +98,35 @@ def tools_of(snapshot: Snapshot, namespace: str) -> tuple[PolicyTool, ...]:
     return tuple(found)
 
 
-def examine(means: Means, namespace: str, files: Mapping[str, str], cases: Mapping[str, str]) -> Examined:
+def examine(
+    adapters: Adapters, namespace: str, files: Mapping[str, str], cases: Mapping[str, str]
+) -> Examined:
     """Examines rules and test cases, texts by name; slow. Raises BadBundleError."""
     require_names(files, cases)
-    ours = whole(files, means.policy.base_text)
-    return _look(means, namespace, PolicyBundle(files=ours, cases=dict(sorted(cases.items()))))
+    ours = whole(files, adapters.policy.base_text)
+    return _look(adapters, namespace, PolicyBundle(files=ours, cases=dict(sorted(cases.items()))))
 
 
-def examine_kept(means: Means, namespace: str, digest: str) -> Examined:
+def examine_kept(adapters: Adapters, namespace: str, digest: str) -> Examined:
     """Examines a stored bundle before activation and makes its engine."""
-    policies = means.policy
-    with means.store.read() as snapshot:
+    policies = adapters.policy
+    with adapters.store.read() as snapshot:
         if snapshot.policy.bundle(namespace, digest) is None:
             raise UnknownBundleError(f"no policy bundle has the digest `{digest}`")
         bundle = require_bundle(snapshot, namespace, digest)
         over = snapshot.policy.in_force(namespace)
         if bundle.base != policies.base_text:
             raise OtherBaseError(f"policy bundle `{digest}` holds the base of another version")
-    found = replace(_look(means, namespace, bundle), over=over)
+    found = replace(_look(adapters, namespace, bundle), over=over)
     if not found.problems:
-        with means.store.read() as snapshot:
+        with adapters.store.read() as snapshot:
             policies.engine(snapshot, namespace, digest)
     return found
 
 
-def require_loads(means: Means, bundle: PolicyBundle, digest: str) -> None:
+def require_loads(adapters: Adapters, bundle: PolicyBundle, digest: str) -> None:
     """Raises PolicySyntaxError for unreadable rules, or BadBundleError for a name of the base."""
-    policies = means.policy
+    policies = adapters.policy
     engine = policies.language.engine(bundle.text, digest=digest)
     require_own(engine.policies, policies.base.policies)
     for name, why in engine.operations.unfit.items():
@@ -133,12 +135,12 @@ def require_loads(means: Means, bundle: PolicyBundle, digest: str) -> None:
         )
 
 
-def rebased(means: Means, bundle: PolicyBundle, *, strict: bool = False) -> PolicyBundle:
+def rebased(adapters: Adapters, bundle: PolicyBundle, *, strict: bool = False) -> PolicyBundle:
     """Returns the organization's rules with the current base, unchanged if they would mean more."""
-    engine = means.policy.language.engine(bundle.text)
+    engine = adapters.policy.language.engine(bundle.text)
     meant = () if engine.operations.known else sorted(engine.operations.every)
     if not meant:
-        return PolicyBundle(files=whole(bundle.own, means.policy.base_text), cases=bundle.cases)
+        return PolicyBundle(files=whole(bundle.own, adapters.policy.base_text), cases=bundle.cases)
     if strict:
         raise BadBundleError(
             f"policy `{meant[0]}` names no action, and would be about operations too from now on",
@@ -147,15 +149,15 @@ def rebased(means: Means, bundle: PolicyBundle, *, strict: bool = False) -> Poli
     return bundle
 
 
-def _look(means: Means, namespace: str, bundle: PolicyBundle) -> Examined:
+def _look(adapters: Adapters, namespace: str, bundle: PolicyBundle) -> Examined:
     archive = pack(bundle)
-    with means.store.read() as snapshot:
+    with adapters.store.read() as snapshot:
         tools = tools_of(snapshot, namespace)
         groups = tuple(one.name for one in snapshot.identities.groups(namespace))
-    found = means.policy.language.problems(bundle.own, tools, groups)
+    found = adapters.policy.language.problems(bundle.own, tools, groups)
     if not found:
         try:
-            require_loads(means, bundle, bundle_digest(archive))
+            require_loads(adapters, bundle, bundle_digest(archive))
         except (PolicySyntaxError, BadBundleError) as error:
             first = next(iter(bundle.own))
             found = (
@@ -194,8 +196,8 @@ class Refused:
 class Bundles:
     """Works on bundles; must be used from one thread at a time, except for reads."""
 
-    def __init__(self, means: Means, views: Views) -> None:
-        self._means = means
+    def __init__(self, adapters: Adapters, views: Views) -> None:
+        self._adapters = adapters
         self._views = views
 
     def propose(self, namespace: str, seen: Examined, note: str, actor: Actor) -> StoredBundle | Refused:
@@ -213,7 +215,7 @@ class Bundles:
             )
             return self._keep(tx, namespace, seen.archive, actor.name, note, event)
 
-        return self._means.store.write(work)
+        return self._adapters.store.write(work)
 
     def activate(self, namespace: str, seen: Examined, actor: Actor) -> BundleActivation | Refused:
         if seen.problems:
@@ -249,18 +251,18 @@ class Bundles:
         def work(tx: Transaction) -> BundleActivation:
             now = tx.policy.lock_in_force(namespace, moves=True)
             rows = tx.policy.activations(namespace)
-            past = [*believed(tx, namespace, rows), InForce()]
-            last = rows[0].force if rows else InForce()
+            past = [*believed(tx, namespace, rows), ActiveBundle()]
+            last = rows[0].force if rows else ActiveBundle()
             edited = not past[0] == last == now
-            since = InForce(epoch=last.epoch + 1) if edited else now
+            since = ActiveBundle(epoch=last.epoch + 1) if edited else now
             digest = require_earlier(since, past, told)
-            bundle = rebased(self._means, require_bundle(tx, namespace, digest)) if digest else None
+            bundle = rebased(self._adapters, require_bundle(tx, namespace, digest)) if digest else None
             archive = pack(bundle) if bundle else b""
             target = bundle_digest(archive) if archive else ""
             if target == now.digest and not edited:
                 raise AlreadyInForceError(f"policy bundle `{target or 'base'}` is in force")
             if bundle is not None:
-                self._means.policy.make(bundle, target)
+                self._adapters.policy.make(bundle, target)
             event = PolicyRolledBack(
                 bundle=target,
                 before=now.digest,
@@ -275,15 +277,15 @@ class Bundles:
 
     def rebase(self, software: str) -> tuple[tuple[str, str], ...]:
         """Gives bundles in force this version's base; returns those that keep theirs, and why."""
-        with self._means.store.read() as snapshot:
+        with self._adapters.store.read() as snapshot:
             spaces = snapshot.policy.governed()
         failed: list[tuple[str, str]] = []
         for namespace in spaces:
             try:
-                self._means.store.write(partial(self._rebase, namespace, software))
+                self._adapters.store.write(partial(self._rebase, namespace, software))
             except TaskboundError as error:
                 failed.append((namespace, error.message))
-        self._means.policy.moves += 1
+        self._adapters.policy.moves += 1
         self._views.forget()
         return tuple(failed)
 
@@ -293,13 +295,13 @@ class Bundles:
         if not now.digest:
             return
         before = require_bundle(tx, namespace, now.digest)
-        if before.base == self._means.policy.base_text:
+        if before.base == self._adapters.policy.base_text:
             return
-        bundle = rebased(self._means, before, strict=True)
+        bundle = rebased(self._adapters, before, strict=True)
         kept = tx.policy.bundle(namespace, now.digest)
         archive = pack(bundle)
         digest = bundle_digest(archive)
-        require_loads(self._means, bundle, digest)
+        require_loads(self._adapters, bundle, digest)
         author = kept.author if kept else ""
         event = PolicyRebased(
             bundle=digest, before=now.digest, epoch=now.epoch + 1, author=author, software=software
@@ -308,9 +310,9 @@ class Bundles:
 
     def _moved(self, work: Callable[[Transaction], BundleActivation]) -> BundleActivation:
         try:
-            return self._means.store.write(work)
+            return self._adapters.store.write(work)
         finally:
-            self._means.policy.moves += 1
+            self._adapters.policy.moves += 1
             self._views.forget()
 
     def _refuse(self, namespace: str, seen: Examined, actor: Actor) -> Refused:
@@ -323,16 +325,16 @@ class Bundles:
             by=actor.name,
             proof=actor.proof,
         )
-        self._means.store.write(
-            lambda tx: tx.audit.append(namespace, self._means.writer, [event], self._means.clock.now())
+        self._adapters.store.write(
+            lambda tx: tx.audit.append(namespace, self._adapters.writer, [event], self._adapters.clock.now())
         )
         return Refused(digest=seen.digest, problems=seen.problems)
 
     def _keep(
         self, tx: Transaction, namespace: str, archive: bytes, author: str, note: str, event: Event
     ) -> StoredBundle:
-        now = self._means.clock.now()
-        tx.audit.append(namespace, self._means.writer, [event], now)
+        now = self._adapters.clock.now()
+        tx.audit.append(namespace, self._adapters.writer, [event], now)
         kept = StoredBundle(
             namespace=namespace,
             digest=bundle_digest(archive),
@@ -349,12 +351,12 @@ class Bundles:
         self,
         tx: Transaction,
         namespace: str,
-        before: InForce,
+        before: ActiveBundle,
         event: _Moves,
         rebased: tuple[str, bytes] = ("", b""),
     ) -> BundleActivation:
-        now = self._means.clock.now()
-        tx.audit.append(namespace, self._means.writer, [event], now)
+        now = self._adapters.clock.now()
+        tx.audit.append(namespace, self._adapters.writer, [event], now)
         number = tx.audit.last_number()
         source, archive = rebased
         if archive and tx.policy.bundle(namespace, event.bundle) is None:
@@ -369,7 +371,7 @@ class Bundles:
                 record=number,
             )
             tx.policy.insert_bundle(kept)
-        force = InForce(epoch=event.epoch, digest=event.bundle)
+        force = ActiveBundle(epoch=event.epoch, digest=event.bundle)
         activation = BundleActivation(
             namespace=namespace,
             force=force,

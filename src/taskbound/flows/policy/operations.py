@@ -43,9 +43,9 @@ if TYPE_CHECKING:
     from taskbound.core.approval import Statement
     from taskbound.core.clock import Instant
     from taskbound.core.identity.proof import Principal, Proof
-    from taskbound.core.policy import Fact, InForce
+    from taskbound.core.policy import ActiveBundle, Fact
     from taskbound.core.policy.operation import Operation, OperationVerdict
-    from taskbound.flows.means import Means
+    from taskbound.flows.means import Adapters
     from taskbound.ports.policy import OperationRules
     from taskbound.ports.store import Snapshot, Store, Transaction
 
@@ -69,7 +69,7 @@ class MovingError(UnavailableError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class OperationCall:
     """A request for an operation, from any surface."""
 
     principal: Principal
@@ -80,20 +80,22 @@ class Asked:
     """Whether the principal is the account that owns the data directory."""
 
 
-def authorize(means: Means, asked: Asked) -> tuple[OperationVerdict, OperationRequest]:
-    verdict, request, _ = authorize_at(means, asked)
+def authorize(adapters: Adapters, asked: OperationCall) -> tuple[OperationVerdict, OperationRequest]:
+    verdict, request, _ = authorize_at(adapters, asked)
     return verdict, request
 
 
-def authorize_at(means: Means, asked: Asked) -> tuple[OperationVerdict, OperationRequest, InForce]:
+def authorize_at(
+    adapters: Adapters, asked: OperationCall
+) -> tuple[OperationVerdict, OperationRequest, ActiveBundle]:
     namespace = asked.principal.namespace
     for _ in range(_TRIES):
-        with means.store.read() as snapshot:
+        with adapters.store.read() as snapshot:
             force = snapshot.policy.in_force(namespace)
-        found = rules_of(means, namespace, force, asked.operation, gives=_releases(asked))
+        found = rules_of(adapters, namespace, force, asked.operation, gives=_releases(asked))
         if isinstance(found, Barred):
             return found, _request(asked, (), Resource(about=asked.operation.about, name=""), {}), force
-        with means.store.read() as snapshot:
+        with adapters.store.read() as snapshot:
             request = _gathered(snapshot, asked, found)
             if snapshot.policy.in_force(namespace) == force:
                 break
@@ -101,17 +103,17 @@ def authorize_at(means: Means, asked: Asked) -> tuple[OperationVerdict, Operatio
         raise MovingError("another bundle of policies was put in force meanwhile, again and again")
     verdict = conclude_operation(found.answer(request), found.words)
     if isinstance(verdict, Barred) and verdict.steps:
-        verdict = lift(verdict, sign_in_of(means, asked.principal), means.clock.now())
+        verdict = lift(verdict, sign_in_of(adapters, asked.principal), adapters.clock.now())
     if isinstance(verdict, Barred) and asked.owns and is_way_back(request):
         verdict = Allowed(policies=(_WAY_BACK,), bundle=verdict.bundle)
     return verdict, request, force
 
 
 def conclude_standing(
-    means: Means, principal: Principal, operation: Operation, force: InForce
+    adapters: Adapters, principal: Principal, operation: Operation, force: ActiveBundle
 ) -> OperationVerdict:
     """Returns the verdict on an operation that depends on nothing else (`Operation.is_standing`)."""
-    rules = rules_of(means, principal.namespace, force, operation)
+    rules = rules_of(adapters, principal.namespace, force, operation)
     if isinstance(rules, Barred):
         return rules
     request = OperationRequest(
@@ -125,10 +127,10 @@ def conclude_standing(
 
 
 def rules_of(
-    means: Means, namespace: str, force: InForce, operation: Operation, *, gives: bool = False
+    adapters: Adapters, namespace: str, force: ActiveBundle, operation: Operation, *, gives: bool = False
 ) -> OperationRules | Barred:
     """Returns the rules, or a refusal if none may decide; `gives` if the request gives authority back."""
-    policies = means.policy
+    policies = adapters.policy
     try:
         engine = policies.at(namespace, force)
     except DamagedBundleError as error:
@@ -173,7 +175,7 @@ def proof_kind(proof: Proof) -> str:
             assert_never(proof)
 
 
-def _gathered(snapshot: Snapshot, asked: Asked, rules: OperationRules) -> OperationRequest:
+def _gathered(snapshot: Snapshot, asked: OperationCall, rules: OperationRules) -> OperationRequest:
     operation, principal = asked.operation, asked.principal
     told: dict[str, Fact] = {
         fact: _fact(fact, _member(asked.message, member)) for fact, member in operation.told.items()
@@ -193,14 +195,14 @@ def _gathered(snapshot: Snapshot, asked: Asked, rules: OperationRules) -> Operat
 
 
 def _request(
-    asked: Asked, groups: tuple[str, ...], resource: Resource, facts: dict[str, Fact]
+    asked: OperationCall, groups: tuple[str, ...], resource: Resource, facts: dict[str, Fact]
 ) -> OperationRequest:
     return OperationRequest(
         principal=asked.principal, groups=groups, operation=asked.operation, resource=resource, facts=facts
     )
 
 
-def _releases(asked: Asked) -> bool:
+def _releases(asked: OperationCall) -> bool:
     return asked.operation.name == "revocation:stop" and _member(asked.message, "stopped") is not True
 
 
@@ -224,7 +226,7 @@ def _groups(snapshot: Snapshot, namespace: str, person: str) -> tuple[str, ...]:
     return tuple(sorted(one.name for one in snapshot.identities.groups(namespace) if person in one.everyone))
 
 
-def _name(asked: Asked) -> str:
+def _name(asked: OperationCall) -> str:
     if not asked.operation.member:
         return ""
     named = asked.operation.member
@@ -266,26 +268,26 @@ _MOVES: Final = frozenset({"policy:activate", "policy:roll-back"})
 
 
 @dataclass(slots=True)
-class Basis:
+class AuthorizationBasis:
     """What authorized an operation, until it takes effect."""
 
     namespace: str
-    force: InForce
+    force: ActiveBundle
     moves: bool
-    renew: Callable[[], InForce]
+    renew: Callable[[], ActiveBundle]
     """Authorizes it anew: what it was authorized by then. Raises where it is refused."""
     used: bool = False
 
 
-_bases: ContextVar[tuple[Basis, ...]] = ContextVar("_bases", default=())
+_bases: ContextVar[tuple[AuthorizationBasis, ...]] = ContextVar("_bases", default=())
 
 
-def bases() -> tuple[Basis, ...]:
+def bases() -> tuple[AuthorizationBasis, ...]:
     return _bases.get()
 
 
 @contextmanager
-def hold(*held: Basis) -> Iterator[None]:
+def hold(*held: AuthorizationBasis) -> Iterator[None]:
     """Within this context, writes are held to these bases only."""
     before = _bases.set(held)
     try:
@@ -294,9 +296,9 @@ def hold(*held: Basis) -> Iterator[None]:
         _bases.reset(before)
 
 
-def authorized(means: Means, asked: Asked, refused: Refused) -> Basis:
-    def conclude() -> InForce:
-        verdict, request, force = authorize_at(means, asked)
+def authorized(adapters: Adapters, asked: OperationCall, refused: Refused) -> AuthorizationBasis:
+    def conclude() -> ActiveBundle:
+        verdict, request, force = authorize_at(adapters, asked)
         match verdict:
             case Allowed():
                 return force
@@ -304,7 +306,7 @@ def authorized(means: Means, asked: Asked, refused: Refused) -> Basis:
                 refused(verdict, request)
                 raise forbidden(verdict, request)
 
-    return Basis(
+    return AuthorizationBasis(
         namespace=asked.principal.namespace,
         force=conclude(),
         moves=asked.operation.name in _MOVES,
@@ -312,9 +314,9 @@ def authorized(means: Means, asked: Asked, refused: Refused) -> Basis:
     )
 
 
-def with_held_store(means: Means) -> Means:
+def with_held_store(adapters: Adapters) -> Adapters:
     """Returns means whose store holds operations to what authorized them."""
-    return replace(means, store=HeldStore(means.store))
+    return replace(adapters, store=HeldStore(adapters.store))
 
 
 class HeldStore:
@@ -369,7 +371,7 @@ class HeldStore:
         self._store.close()
 
 
-def _checked(held: Sequence[Basis], work: Callable[[Transaction], T], tx: Transaction) -> T:
+def _checked(held: Sequence[AuthorizationBasis], work: Callable[[Transaction], T], tx: Transaction) -> T:
     alone = {one.namespace for one in held if one.moves}
     for namespace in sorted({one.namespace for one in held}):
         force = tx.policy.lock_in_force(namespace, moves=namespace in alone)

@@ -46,7 +46,7 @@ from taskbound.wire.tool import require_for
 if TYPE_CHECKING:
     from taskbound.core.target import TargetFile
     from taskbound.flows.decision import Views
-    from taskbound.flows.means import Actor, Means
+    from taskbound.flows.means import Actor, Adapters
     from taskbound.flows.target.testing import UnderTest
     from taskbound.ports.store import Transaction
 
@@ -60,7 +60,7 @@ def lock_known(tx: Transaction, namespace: str, name: str) -> StoredTarget:
 
 def set_admin(  # noqa: PLR0913 - access, target and actor
     tx: Transaction,
-    means: Means,
+    adapters: Adapters,
     namespace: str,
     name: str,
     *,
@@ -81,7 +81,7 @@ def set_admin(  # noqa: PLR0913 - access, target and actor
         namespace=namespace, server=name, identity=target.identity, slot=ADMIN_SLOT.text, number=number
     )
     require_for(sealed, binding)
-    now = means.clock.now()
+    now = adapters.clock.now()
     event = TargetAdminSet(
         target=name,
         identity=target.identity,
@@ -90,9 +90,9 @@ def set_admin(  # noqa: PLR0913 - access, target and actor
         by=actor.name,
         proof=actor.proof,
     )
-    tx.audit.append(namespace, means.writer, [event], now)
+    tx.audit.append(namespace, adapters.writer, [event], now)
     after = replace(target, sealed=sealed, number=number)
-    return begin_test(tx, means, after, actor, now, expect=target.version)
+    return begin_test(tx, adapters, after, actor, now, expect=target.version)
 
 
 def require_seen(tx: Transaction, namespace: str, declared: TargetFile) -> None:
@@ -139,7 +139,7 @@ _LATER: Final = (
 
 
 def remove_target(
-    tx: Transaction, means: Means, namespace: str, name: str, *, actor: Actor, owns: bool
+    tx: Transaction, adapters: Adapters, namespace: str, name: str, *, actor: Actor, owns: bool
 ) -> None:
     seen = tx.targets.target(namespace, name)
     owners = () if seen is None else owners_of(tx, seen)
@@ -147,12 +147,12 @@ def remove_target(
         tx.tools.drop_server(namespace, name)
     target = lock_known(tx, namespace, name)
     require_self(actor, owners, owns=owns)
-    now = means.clock.now()
+    now = adapters.clock.now()
     require_nothing_seen(tx, namespace, name)
     _require_nothing_left(tx, namespace, name, now)
     tx.targets.drop_target(namespace, name)
     event = TargetRemoved(target=name, identity=target.identity, by=actor.name, proof=actor.proof)
-    tx.audit.append(namespace, means.writer, [event], now)
+    tx.audit.append(namespace, adapters.writer, [event], now)
 
 
 def _require_nothing_left(tx: Transaction, namespace: str, name: str, now: Instant) -> None:
@@ -182,8 +182,8 @@ def _require_nothing_left(tx: Transaction, namespace: str, name: str, now: Insta
 class Targets:
     """Works on targets; must be used from one thread at a time."""
 
-    def __init__(self, means: Means, views: Views) -> None:
-        self._means = means
+    def __init__(self, adapters: Adapters, views: Views) -> None:
+        self._adapters = adapters
         self._views = views
 
     def add(self, namespace: str, file: bytes, sealed: str, actor: Actor, *, owns: bool) -> UnderTest:
@@ -209,7 +209,7 @@ class Targets:
         def work(tx: Transaction) -> UnderTest:
             return self._add(tx, namespace, declared, sealed, actor)
 
-        return self._means.store.write(work)
+        return self._adapters.store.write(work)
 
     def _add(
         self, tx: Transaction, namespace: str, declared: TargetFile, sealed: str, actor: Actor
@@ -233,7 +233,7 @@ class Targets:
             ),
             expect=0,
         )
-        now = self._means.clock.now()
+        now = self._adapters.clock.now()
         event = TargetAdded(
             target=declared.name,
             identity=identity,
@@ -245,7 +245,7 @@ class Targets:
             by=actor.name,
             proof=actor.proof,
         )
-        tx.audit.append(namespace, self._means.writer, [event], now)
+        tx.audit.append(namespace, self._adapters.writer, [event], now)
         target = StoredTarget(
             namespace=namespace,
             name=declared.name,
@@ -254,27 +254,27 @@ class Targets:
             state=TargetState.UNTESTED,
             sealed=sealed,
         )
-        return begin_test(tx, self._means, target, actor, now, expect=0)
+        return begin_test(tx, self._adapters, target, actor, now, expect=0)
 
     def test(self, namespace: str, name: str, actor: Actor) -> UnderTest:
         def work(tx: Transaction) -> UnderTest:
             target = lock_known(tx, namespace, name)
-            now = self._means.clock.now()
-            return begin_test(tx, self._means, target, actor, now, expect=target.version)
+            now = self._adapters.clock.now()
+            return begin_test(tx, self._adapters, target, actor, now, expect=target.version)
 
-        return self._means.store.write(work)
+        return self._adapters.store.write(work)
 
     def set_admin(
         self, namespace: str, name: str, *, number: int, sealed: str, actor: Actor, owns: bool
     ) -> UnderTest:
-        return self._means.store.write(
+        return self._adapters.store.write(
             lambda tx: set_admin(
-                tx, self._means, namespace, name, number=number, sealed=sealed, actor=actor, owns=owns
+                tx, self._adapters, namespace, name, number=number, sealed=sealed, actor=actor, owns=owns
             )
         )
 
     def remove(self, namespace: str, name: str, actor: Actor, *, owns: bool) -> None:
-        self._means.store.write(
-            lambda tx: remove_target(tx, self._means, namespace, name, actor=actor, owns=owns)
+        self._adapters.store.write(
+            lambda tx: remove_target(tx, self._adapters, namespace, name, actor=actor, owns=owns)
         )
         self._views.forget()

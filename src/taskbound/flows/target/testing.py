@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from taskbound.core.audit import Event
     from taskbound.core.identity import Group, Person
     from taskbound.core.target import CredentialKind, TargetFile
-    from taskbound.flows.means import Means
+    from taskbound.flows.means import Adapters
     from taskbound.ports.store import Snapshot, Transaction
     from taskbound.ports.target import StoredTarget
 
@@ -109,15 +109,15 @@ class UnderTest:
 
 
 def begin_test(
-    tx: Transaction, means: Means, target: StoredTarget, actor: Actor, now: Instant, *, expect: int
+    tx: Transaction, adapters: Adapters, target: StoredTarget, actor: Actor, now: Instant, *, expect: int
 ) -> UnderTest:
     """Writes target and canaries; an existing target is locked, `expect` is its version, 0 if new."""
     begun = _new_instant(target, now)
     tx.targets.put_target(replace(target, begun=begun, version=expect + 1), expect=expect)
     kinds = parse_target_file(target.file).credentials
-    rows = [_journaled(means, target, kind, begun) for kind in kinds]
+    rows = [_journaled(adapters, target, kind, begun) for kind in kinds]
     for number, row in enumerate(rows):
-        tx.audit.append(target.namespace, means.writer, [_journaling(row)], now)
+        tx.audit.append(target.namespace, adapters.writer, [_journaling(row)], now)
         rows[number] = replace(row, record=tx.audit.last_number())
     tx.credentials.insert_credentials(rows)
     event = TargetTestBegun(
@@ -127,7 +127,7 @@ def begin_test(
         by=actor.name,
         proof=actor.proof,
     )
-    tx.audit.append(target.namespace, means.writer, [event], now)
+    tx.audit.append(target.namespace, adapters.writer, [event], now)
     return UnderTest(name=target.name, identity=target.identity, credentials=event.canaries)
 
 
@@ -136,11 +136,11 @@ def _new_instant(target: StoredTarget, now: Instant) -> Instant:
     return Instant(max([now, *before]))
 
 
-def _journaled(means: Means, target: StoredTarget, kind: CredentialKind, begun: Instant) -> Credential:
+def _journaled(adapters: Adapters, target: StoredTarget, kind: CredentialKind, begun: Instant) -> Credential:
     arguments: dict[str, JsonValue] = dict.fromkeys(kind.parameters, CANARY)
     row = Credential(
         namespace=target.namespace,
-        id=means.chance.name(ID_PREFIX),
+        id=adapters.chance.name(ID_PREFIX),
         target=target.name,
         kind=kind.name,
         identity=target.identity,
@@ -177,7 +177,7 @@ def is_under_test(target: StoredTarget) -> bool:
 
 def note_canary(
     tx: Transaction,
-    means: Means,  # noqa: ARG001 - every flow has it; the caller writes the events
+    adapters: Adapters,  # noqa: ARG001 - every flow has it; the caller writes the events
     canary: Credential,
     now: Instant,
 ) -> list[Event]:

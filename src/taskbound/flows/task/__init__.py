@@ -8,11 +8,11 @@ from taskbound.flows.task.change import Changes
 from taskbound.flows.task.delegate import ChildOrder, Delegations, drop_template, save_template
 from taskbound.flows.task.evidence import add_issuer, drop_issuer, look_again
 from taskbound.flows.task.life import TaskOrder, Tasks
-from taskbound.flows.task.widen import AmendmentOrder, AmendmentSaid, Widenings
+from taskbound.flows.task.widen import AmendmentOrder, AmendmentUpdate, Widenings
 
 __all__ = [
     "AmendmentOrder",
-    "AmendmentSaid",
+    "AmendmentUpdate",
     "Changes",
     "ChildOrder",
     "Delegations",

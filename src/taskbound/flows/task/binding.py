@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from taskbound.core.clock import Instant
     from taskbound.core.task import Task
-    from taskbound.flows.means import Actor, Means
+    from taskbound.flows.means import Actor, Adapters
     from taskbound.ports.store import Snapshot, Transaction
 
 
@@ -33,7 +33,7 @@ _ENOUGH: Final = 2
 
 
 def bind(  # noqa: PLR0913 - what names a peer, each by its name
-    means: Means,
+    adapters: Adapters,
     namespace: str,
     agent: str,
     *,
@@ -43,8 +43,8 @@ def bind(  # noqa: PLR0913 - what names a peer, each by its name
     last: str = "",
 ) -> Task:
     """`ancestry` is (pid, start time), nearest first; `last` is the connection's previous task."""
-    now = means.clock.now()
-    with means.store.read() as snapshot:
+    now = adapters.clock.now()
+    with adapters.store.read() as snapshot:
         run = nearest_run(snapshot, namespace, boot, ancestry)
         if run is not None:
             return _as_named(_registered(snapshot, namespace, agent, run, now), named)
@@ -71,16 +71,16 @@ def nearest_run(
     return next((runs[process] for process in ancestry if process in runs), None)
 
 
-def follow(means: Means, task: Task, before: str, *, connection: str, proof: str) -> None:
+def follow(adapters: Adapters, task: Task, before: str, *, connection: str, proof: str) -> None:
     event = TaskFollowed(task=task.id, before=before, agent=task.agent, connection=connection, proof=proof)
-    now = means.clock.now()
-    means.store.write(lambda tx: tx.audit.append(task.namespace, means.writer, [event], now))
+    now = adapters.clock.now()
+    adapters.store.write(lambda tx: tx.audit.append(task.namespace, adapters.writer, [event], now))
 
 
-def keep_account(means: Means, task: Task, uid: int) -> None:
+def keep_account(adapters: Adapters, task: Task, uid: int) -> None:
     """Stores the account that the task's agent runs under."""
     namespace = task.namespace
-    with means.store.read() as snapshot:
+    with adapters.store.read() as snapshot:
         if uid in snapshot.tasks.accounts(namespace, {task.id}):
             return
     event = TaskAccounted(task=task.id, agent=task.agent, account=f"peer-uid:{uid}")
@@ -89,35 +89,35 @@ def keep_account(means: Means, task: Task, uid: int) -> None:
         if uid in tx.tasks.accounts(namespace, {task.id}):
             return
         tx.tasks.keep_account(namespace, task.id, uid)
-        tx.audit.append(namespace, means.writer, [event], means.clock.now())
+        tx.audit.append(namespace, adapters.writer, [event], adapters.clock.now())
 
-    means.store.write(work)
+    adapters.store.write(work)
 
 
-def orphaned_runs(means: Means, boot: str, alive: Callable[[int, int], bool]) -> tuple[Run, ...]:
+def orphaned_runs(adapters: Adapters, boot: str, alive: Callable[[int, int], bool]) -> tuple[Run, ...]:
     """Returns this boot's runs whose process is gone and whose task has not ended."""
-    with means.store.read() as snapshot:
+    with adapters.store.read() as snapshot:
         spaces = sorted({run.namespace for run in snapshot.tasks.registered(boot)})
         runs = [run for space in spaces for run in snapshot.tasks.runs(space, boot)]
     return tuple(run for run in runs if not alive(run.pid, run.started))
 
 
 def register_run(  # noqa: PLR0913 - what names a process, each by its name
-    means: Means, namespace: str, task: str, actor: Actor, *, boot: str, pid: int, started: int
+    adapters: Adapters, namespace: str, task: str, actor: Actor, *, boot: str, pid: int, started: int
 ) -> None:
     run = Run(namespace=namespace, task=task, boot=boot, pid=pid, started=started)
 
     def work(tx: Transaction) -> None:
-        now = means.clock.now()
+        now = adapters.clock.now()
         heads = tx.tasks.lock_heads(namespace, {task})
         require_live(task, heads, now)
         event = RunRegistered(
             task=task, agent=heads[task].agent, pid=pid, started=started, by=actor.name, proof=actor.proof
         )
         tx.tasks.put_run(run)
-        tx.audit.append(namespace, means.writer, [event], now)
+        tx.audit.append(namespace, adapters.writer, [event], now)
 
-    means.store.write(work)
+    adapters.store.write(work)
 
 
 def _registered(snapshot: Snapshot, namespace: str, agent: str, run: Run, now: Instant) -> Task:

@@ -35,7 +35,7 @@ from taskbound.core.task import (
 from taskbound.core.task.values import MOST, await_grace, await_heartbeat, is_young, leave_unclaimed
 from taskbound.flows.approval import end_of_tasks
 from taskbound.flows.credential import end_credentials
-from taskbound.flows.means import Actor, Moved
+from taskbound.flows.means import Actor, TaskChange
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from taskbound.core.task.values import Unclaimed
     from taskbound.flows.decision import Views
     from taskbound.flows.identity import Deliveries
-    from taskbound.flows.means import Means
+    from taskbound.flows.means import Adapters
     from taskbound.ports.store import Snapshot, Transaction
 
 
@@ -109,7 +109,7 @@ _NOTHING: Final[Mapping[str, int]] = MappingProxyType({})
 class Ended:
     """The ended tasks, the named one last, and their events; empty if it had ended before."""
 
-    moved: list[Moved] = field(default_factory=list)
+    moved: list[TaskChange] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
 
 
@@ -178,8 +178,8 @@ def _give_back(tx: Transaction, tree: Sequence[Task]) -> Refunds:
     return back
 
 
-def moved(task: Task, state: TaskState, reason: str) -> Moved:
-    return Moved(namespace=task.namespace, task=task.id, state=state, reason=reason)
+def moved(task: Task, state: TaskState, reason: str) -> TaskChange:
+    return TaskChange(namespace=task.namespace, task=task.id, state=state, reason=reason)
 
 
 def changed_record(
@@ -212,13 +212,13 @@ _HELD: Final = 1_000
 class Watch:
     """The heartbeats of one daemon's tasks; must be used from one thread at a time."""
 
-    def __init__(self, means: Means, views: Views) -> None:
-        self._means = means
+    def __init__(self, adapters: Adapters, views: Views) -> None:
+        self._adapters = adapters
         self._views = views
 
     def begin(self) -> None:
-        now = self._means.clock.now()
-        with self._means.store.read() as snapshot:
+        now = self._adapters.clock.now()
+        with self._adapters.store.read() as snapshot:
             rows = snapshot.tasks.overdue(Instant(now + seconds(MOST)), limit=_ALL)
         waiting: dict[str, list[str]] = {}
         for one in rows:
@@ -228,9 +228,9 @@ class Watch:
 
     def hear(self, bound: Mapping[str, Iterable[str]], *, anew: bool = False) -> None:
         """Refreshes the heartbeats of these tasks, by namespace; recent ones are not written again."""
-        now = self._means.clock.now()
+        now = self._adapters.clock.now()
         late: list[Heartbeat] = []
-        with self._means.store.read() as snapshot:
+        with self._adapters.store.read() as snapshot:
             for namespace, names in bound.items():
                 for name, known in snapshot.tasks.heartbeats(namespace, sorted(set(names))).items():
                     task = snapshot.tasks.task(namespace, name)
@@ -246,20 +246,20 @@ class Watch:
                     tx.tasks.put_heartbeat(one)
 
         if late:
-            self._means.store.write(work)
+            self._adapters.store.write(work)
 
-    def look(self) -> list[Moved]:
-        with self._means.store.read() as snapshot:
-            due = snapshot.tasks.overdue(self._means.clock.now(), limit=_DUE)
-        changed: list[Moved] = []
+    def look(self) -> list[TaskChange]:
+        with self._adapters.store.read() as snapshot:
+            due = snapshot.tasks.overdue(self._adapters.clock.now(), limit=_DUE)
+        changed: list[TaskChange] = []
         for one in due:
-            changed += self._means.store.write(partial(self._act, seen=one))
+            changed += self._adapters.store.write(partial(self._act, seen=one))
             self._views.forget_task(one.namespace, one.task)
         return changed
 
-    def _act(self, tx: Transaction, seen: Heartbeat) -> list[Moved]:
+    def _act(self, tx: Transaction, seen: Heartbeat) -> list[TaskChange]:
         tree = lock_tree(tx, seen.namespace, seen.task)
-        task, now = tree[0], self._means.clock.now()
+        task, now = tree[0], self._adapters.clock.now()
         row = tx.tasks.heartbeats(seen.namespace, [seen.task]).get(seen.task)
         if row is None or row.due > now:
             return []
@@ -275,7 +275,7 @@ class Watch:
                 tx.tasks.drop_heartbeat(task.namespace, task.id)  # ended, or paused by a person
                 return []
 
-    def _wait(self, tx: Transaction, tree: tuple[Task, ...], now: Instant) -> list[Moved]:
+    def _wait(self, tx: Transaction, tree: tuple[Task, ...], now: Instant) -> list[TaskChange]:
         task, *beneath = tree
         held = tx.actions.actions(task.namespace, task=task.id, decision="hold", limit=_HELD)
         fresh = await_heartbeat(task, now)
@@ -295,7 +295,7 @@ class Watch:
         return [*(moved(one, after.state, why) for one in below), moved(after, after.state, reason)]
 
     def _record(self, tx: Transaction, task: Task, events: list[Event]) -> None:
-        tx.audit.append(task.namespace, self._means.writer, events, self._means.clock.now())
+        tx.audit.append(task.namespace, self._adapters.writer, events, self._adapters.clock.now())
 
 
 def _daemon() -> Actor:
@@ -316,11 +316,11 @@ def claim(tx: Transaction, namespace: str, task: str, now: Instant) -> None:
     tx.unclaimed.drop(namespace, task)
 
 
-def claim_task(means: Means, namespace: str, task: str) -> None:
-    means.store.write(lambda tx: claim(tx, namespace, task, means.clock.now()))
+def claim_task(adapters: Adapters, namespace: str, task: str) -> None:
+    adapters.store.write(lambda tx: claim(tx, namespace, task, adapters.clock.now()))
 
 
-def end_unclaimed(tx: Transaction, seen: Unclaimed, *, writer: str, now: Instant) -> list[Moved]:
+def end_unclaimed(tx: Transaction, seen: Unclaimed, *, writer: str, now: Instant) -> list[TaskChange]:
     tree = lock_tree(tx, seen.namespace, seen.task)
     if tx.unclaimed.note(seen.namespace, seen.task) is None:
         return []

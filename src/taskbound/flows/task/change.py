@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from taskbound.core.scope import Scope
     from taskbound.core.task.amendment import Amendment
     from taskbound.flows.decision import Views
-    from taskbound.flows.means import Actor, Means, Moved
+    from taskbound.flows.means import Actor, Adapters, TaskChange
     from taskbound.ports.store import Transaction
 
 
@@ -53,14 +53,14 @@ class ScopeChangedError(DeniedError):
 class Changes:
     """Steps and amendments; must be used from one thread at a time."""
 
-    def __init__(self, means: Means, views: Views) -> None:
-        self._means = means
+    def __init__(self, adapters: Adapters, views: Views) -> None:
+        self._adapters = adapters
         self._views = views
 
     def step(self, namespace: str, task: str, name: str, actor: Actor) -> Task:
         def work(tx: Transaction) -> Task:
             before, *beneath = lock_tree(tx, namespace, task)
-            now = self._means.clock.now()
+            now = self._adapters.clock.now()
             require_live(task, tx.tasks.lock_heads(namespace, {task}), now)
             agent = tx.identities.agent(namespace, before.agent)
             require_in_charge(before, agent.owner if agent else "", actor.name)
@@ -76,30 +76,32 @@ class Changes:
             )
             tree = {task, *(one.id for one in beneath)}
             over = end_credentials(tx, namespace, tree, "its task is in another step", now)
-            tx.audit.append(namespace, self._means.writer, [event, *over], now)
+            tx.audit.append(namespace, self._adapters.writer, [event, *over], now)
             return after
 
-        after = self._means.store.write(work)
+        after = self._adapters.store.write(work)
         self._views.forget_task(namespace, task)
         return after
 
-    def amend(self, namespace: str, task: str, scope: Scope, actor: Actor, *, seen: str = "") -> list[Moved]:
+    def amend(
+        self, namespace: str, task: str, scope: Scope, actor: Actor, *, seen: str = ""
+    ) -> list[TaskChange]:
         """Returns tasks ended beneath it; `seen` is the digest of the scope it was based on, '' for any."""
-        ended = self._means.store.write(lambda tx: self._amend(tx, namespace, task, scope, actor, seen))
+        ended = self._adapters.store.write(lambda tx: self._amend(tx, namespace, task, scope, actor, seen))
         self._views.forget()
         return ended
 
     def _amend(
         self, tx: Transaction, namespace: str, task: str, scope: Scope, actor: Actor, seen: str
-    ) -> list[Moved]:
+    ) -> list[TaskChange]:
         above, tree = lock_beneath_parent(tx, namespace, task)
         require_other(tree[0], scope, seen)
         left = lock_left(tx, above, tree)
-        now = self._means.clock.now()
+        now = self._adapters.clock.now()
         after = amend_task(tree, above, left, scope, now)
         work = Amended(tree=tree, above=above, left=left, after=after)
         ended, events = write_amended(tx, work, actor, now)
-        tx.audit.append(namespace, self._means.writer, events, now)
+        tx.audit.append(namespace, self._adapters.writer, events, now)
         return ended
 
 
@@ -132,7 +134,7 @@ class Amended:
 
 def write_amended(
     tx: Transaction, work: Amended, actor: Actor, now: Instant
-) -> tuple[list[Moved], list[Event]]:
+) -> tuple[list[TaskChange], list[Event]]:
     """Writes the amendment; returns tasks ended beneath it, and the events to record."""
     task, after, above = work.tree[0].id, work.after, work.above
     namespace = work.tree[0].namespace
@@ -178,8 +180,8 @@ def write_amended(
 
 def _end_children(
     tx: Transaction, after: Amendment, before: dict[str, Task], task: str, actor: Actor, now: Instant
-) -> tuple[list[Moved], list[Event]]:
-    ended: list[Moved] = []
+) -> tuple[list[TaskChange], list[Event]]:
+    ended: list[TaskChange] = []
     events: list[Event] = []
     why = f"its ancestor {task} was amended, and does not cover it"
     for name in after.ended:

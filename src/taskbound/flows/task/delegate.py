@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from taskbound.core.scope import Scope
     from taskbound.core.task import Template
     from taskbound.flows.identity import Deliveries
-    from taskbound.flows.means import Actor, Means
+    from taskbound.flows.means import Actor, Adapters
     from taskbound.flows.task.evidence import Declared
     from taskbound.ports.store import Snapshot, Transaction
 
@@ -111,15 +111,15 @@ class _Judged:
 class Delegations:
     """Starts child tasks; must be used from one thread at a time."""
 
-    def __init__(self, means: Means, deliveries: Deliveries) -> None:
-        self._means = means
+    def __init__(self, adapters: Adapters, deliveries: Deliveries) -> None:
+        self._adapters = adapters
         self._deliveries = deliveries
 
     def delegate(self, order: ChildOrder, actor: Actor) -> Task:
         if order.seconds:
             parse_lifetime(order.seconds)
-        now = self._means.clock.now()
-        with self._means.store.read() as snapshot:
+        now = self._adapters.clock.now()
+        with self._adapters.store.read() as snapshot:
             parent = snapshot.tasks.task(order.namespace, order.parent)
             if parent is None:
                 raise _unknown(order.parent)
@@ -131,7 +131,9 @@ class Delegations:
             reach = require_within(snapshot, scope, agent, actor.name, now)
             _require_in_charge(snapshot, parent, actor)
             issuers = snapshot.identities.issuers(order.namespace)
-        declared = declare_evidence(order.evidence, order.tokens, issuers, check=self._means.tokens, now=now)
+        declared = declare_evidence(
+            order.evidence, order.tokens, issuers, check=self._adapters.tokens, now=now
+        )
         judged = _Judged(
             order=order,
             actor=actor,
@@ -142,17 +144,17 @@ class Delegations:
             declared=declared,
             manner=manner,
         )
-        task_id = self._means.chance.name("tsk")
-        return self._means.store.write(lambda tx: self._write(tx, task_id, judged))
+        task_id = self._adapters.chance.name("tsk")
+        return self._adapters.store.write(lambda tx: self._write(tx, task_id, judged))
 
     def _write(self, tx: Transaction, task_id: str, judged: _Judged) -> Task:
         order, space = judged.order, judged.order.namespace
-        before = self._means.clock.now()
+        before = self._adapters.clock.now()
         require_unchanged(tx, judged.agent, judged.actor.name, judged.reach, before, above=judged.above)
         settle_evidence(tx, space, judged.declared)
         heads = tx.tasks.lock_heads(space, {order.parent})
         line = tx.tasks.lineage(space, order.parent)  # as it is under lock
-        now = self._means.clock.now()
+        now = self._adapters.clock.now()
         require_live(order.parent, heads, now)
         parent = line[0]
         _require_in_charge(tx, parent, judged.actor)
@@ -189,7 +191,7 @@ class Delegations:
         taken = {limit: before - after for limit, (before, after) in carved.taken.items()}
         note_unclaimed(tx, child, now, unclaimed=order.unclaimed)
         event = started(child, judged.actor, template=order.template, carved=taken)
-        tx.audit.append(space, self._means.writer, [event], now)
+        tx.audit.append(space, self._adapters.writer, [event], now)
         return child
 
 
@@ -224,7 +226,7 @@ class UnknownTemplateError(DeniedError):
     remedy = "list them with `taskbound template list`"
 
 
-def save_template(means: Means, order: Template, actor: Actor) -> Template:
+def save_template(adapters: Adapters, order: Template, actor: Actor) -> Template:
     parse_name(order.name, what="a template")
     parse_lifetime(order.seconds)
     parse_heartbeat(order.heartbeat, order.grace)
@@ -244,18 +246,18 @@ def save_template(means: Means, order: Template, actor: Actor) -> Template:
             grace=template.grace,
             holds=template.holds.value,
         )
-        tx.audit.append(order.namespace, means.writer, [event], means.clock.now())
+        tx.audit.append(order.namespace, adapters.writer, [event], adapters.clock.now())
         return template
 
-    return means.store.write(work)
+    return adapters.store.write(work)
 
 
-def drop_template(means: Means, namespace: str, name: str, actor: Actor) -> None:
+def drop_template(adapters: Adapters, namespace: str, name: str, actor: Actor) -> None:
     def work(tx: Transaction) -> None:
         if tx.tasks.template(namespace, name) is None:
             raise UnknownTemplateError(f"no template is named `{name}`")
         tx.tasks.drop_template(namespace, name)
         event = TemplateRemoved(template=name, by=actor.name, proof=actor.proof)
-        tx.audit.append(namespace, means.writer, [event], means.clock.now())
+        tx.audit.append(namespace, adapters.writer, [event], adapters.clock.now())
 
-    means.store.write(work)
+    adapters.store.write(work)

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from taskbound.core.clock import Instant
     from taskbound.core.task import Evidence, Verdict
-    from taskbound.flows.means import Actor, Means
+    from taskbound.flows.means import Actor, Adapters
     from taskbound.ports.store import Transaction
     from taskbound.wire.jose import SignatureCheck
 
@@ -92,17 +92,17 @@ def settle_evidence(tx: Transaction, namespace: str, declared: Declared) -> None
         tx.tasks.keep_evidence(namespace, digest, token)
 
 
-def look_again(means: Means, namespace: str, task: str) -> tuple[tuple[Evidence, Verdict], ...]:
-    now = means.clock.now()
-    with means.store.read() as snapshot:
+def look_again(adapters: Adapters, namespace: str, task: str) -> tuple[tuple[Evidence, Verdict], ...]:
+    now = adapters.clock.now()
+    with adapters.store.read() as snapshot:
         found = snapshot.tasks.task(namespace, task)
         if found is None:
             raise NoTaskError(f"no task is named `{task}`", remedy="list them with `taskbound task list`")
-        return verdicts(snapshot, found, check=means.tokens, now=now)
+        return verdicts(snapshot, found, check=adapters.tokens, now=now)
 
 
 def add_issuer(  # noqa: PLR0913 - what an issuer is made of, each by its name
-    means: Means,
+    adapters: Adapters,
     namespace: str,
     name: str,
     *,
@@ -141,13 +141,13 @@ def add_issuer(  # noqa: PLR0913 - what an issuer is made of, each by its name
             by=actor.name,
             proof=actor.proof,
         )
-        tx.audit.append(namespace, means.writer, [event], means.clock.now())
+        tx.audit.append(namespace, adapters.writer, [event], adapters.clock.now())
 
-    means.store.write(work)
+    adapters.store.write(work)
     return added
 
 
-def drop_issuer(means: Means, namespace: str, name: str, *, actor: Actor, owns: bool) -> None:
+def drop_issuer(adapters: Adapters, namespace: str, name: str, *, actor: Actor, owns: bool) -> None:
     """Removes an issuer; its earlier tokens no longer count."""
     _require_owner(owns=owns)
 
@@ -157,9 +157,9 @@ def drop_issuer(means: Means, namespace: str, name: str, *, actor: Actor, owns: 
             raise UnknownIssuerError(f"no issuer is named `{name}`")
         tx.identities.drop_issuer(namespace, name)
         event = IssuerRemoved(name=name, issuer=found.issuer, by=actor.name, proof=actor.proof)
-        tx.audit.append(namespace, means.writer, [event], means.clock.now())
+        tx.audit.append(namespace, adapters.writer, [event], adapters.clock.now())
 
-    means.store.write(work)
+    adapters.store.write(work)
 
 
 def _require_owner(*, owns: bool) -> None:

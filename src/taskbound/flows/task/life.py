@@ -59,7 +59,7 @@ if TYPE_CHECKING:
     from taskbound.core.scope import Scope
     from taskbound.flows.decision import Views
     from taskbound.flows.identity import Deliveries
-    from taskbound.flows.means import Means, Moved
+    from taskbound.flows.means import Adapters, TaskChange
     from taskbound.flows.task.evidence import Declared
     from taskbound.ports.store import Snapshot, Transaction
 
@@ -201,24 +201,26 @@ class _Basis:
 class Tasks:
     """Starts and moves tasks; must be used from one thread at a time."""
 
-    def __init__(self, means: Means, views: Views, deliveries: Deliveries) -> None:
-        self._means = means
+    def __init__(self, adapters: Adapters, views: Views, deliveries: Deliveries) -> None:
+        self._adapters = adapters
         self._views = views
         self._deliveries = deliveries
 
     def start(self, order: TaskOrder, actor: Actor) -> Task:
         parse_order(order)
-        now = self._means.clock.now()
-        with self._means.store.read() as snapshot:
+        now = self._adapters.clock.now()
+        with self._adapters.store.read() as snapshot:
             agent = require_startable(snapshot, self._deliveries, order.namespace, order.agent, now)
             scope = scope_of(snapshot, order)
             manner = manner_of(snapshot, order)
             require_learner(agent, order, actor.name)
             reach = require_within(snapshot, scope, agent, actor.name, now)
             issuers = snapshot.identities.issuers(order.namespace)
-        declared = declare_evidence(order.evidence, order.tokens, issuers, check=self._means.tokens, now=now)
+        declared = declare_evidence(
+            order.evidence, order.tokens, issuers, check=self._adapters.tokens, now=now
+        )
         basis = _Basis(agent=agent, reach=reach, declared=declared)
-        task_id = self._means.chance.name("tsk")
+        task_id = self._adapters.chance.name("tsk")
         task = Task(
             namespace=order.namespace,
             id=task_id,
@@ -238,30 +240,32 @@ class Tasks:
             holds=manner.holds,
             for_token=order.unclaimed,
         )
-        self._means.store.write(lambda tx: self._write_start(tx, task, basis, order, actor))
+        self._adapters.store.write(lambda tx: self._write_start(tx, task, basis, order, actor))
         return move_task(task, TaskEvent.START)
 
-    def pause(self, namespace: str, task: str, actor: Actor, *, reason: str) -> list[Moved]:
+    def pause(self, namespace: str, task: str, actor: Actor, *, reason: str) -> list[TaskChange]:
         return self._move(namespace, task, TaskEvent.PAUSE, actor, reason)
 
-    def resume(self, namespace: str, task: str, actor: Actor) -> list[Moved]:
-        with self._means.store.read() as snapshot:
+    def resume(self, namespace: str, task: str, actor: Actor) -> list[TaskChange]:
+        with self._adapters.store.read() as snapshot:
             require_not_stopped(snapshot.revocation.kill_switch(namespace))
         return self._move(namespace, task, TaskEvent.RESUME, actor, "")
 
-    def end(self, namespace: str, task: str, event: TaskEvent, actor: Actor, *, reason: str) -> list[Moved]:
+    def end(
+        self, namespace: str, task: str, event: TaskEvent, actor: Actor, *, reason: str
+    ) -> list[TaskChange]:
         """Ends a task with its descendants; returns them, the task last, or nothing if it had ended."""
-        changed = self._means.store.write(
+        changed = self._adapters.store.write(
             lambda tx: self._write_end(tx, namespace, task, event, actor, reason), reserve=True
         )
         for one in changed:
             self._views.forget_task(namespace, one.task)
         return changed
 
-    def end_orphans(self, boot: str, alive: Callable[[int, int], bool]) -> list[Moved]:
+    def end_orphans(self, boot: str, alive: Callable[[int, int], bool]) -> list[TaskChange]:
         return [
             change
-            for run in orphaned_runs(self._means, boot, alive)
+            for run in orphaned_runs(self._adapters, boot, alive)
             for change in self.end(
                 run.namespace,
                 run.task,
@@ -271,9 +275,9 @@ class Tasks:
             )
         ]
 
-    def expire(self, *, limit: int = 100) -> list[Moved]:
-        now = self._means.clock.now()
-        with self._means.store.read() as snapshot:
+    def expire(self, *, limit: int = 100) -> list[TaskChange]:
+        now = self._adapters.clock.now()
+        with self._adapters.store.read() as snapshot:
             due = snapshot.tasks.due(now, limit=limit)
         actor = _daemon()
         return [
@@ -284,40 +288,42 @@ class Tasks:
             )
         ]
 
-    def end_unclaimed(self, *, limit: int = 100) -> list[Moved]:
-        now = self._means.clock.now()
-        with self._means.store.read() as snapshot:
+    def end_unclaimed(self, *, limit: int = 100) -> list[TaskChange]:
+        now = self._adapters.clock.now()
+        with self._adapters.store.read() as snapshot:
             due = snapshot.unclaimed.due(now, limit=limit)
-        changed: list[Moved] = []
+        changed: list[TaskChange] = []
         for one in due:
-            work = partial(end_unclaimed, seen=one, writer=self._means.writer, now=now)
-            changed += self._means.store.write(work, reserve=True)
+            work = partial(end_unclaimed, seen=one, writer=self._adapters.writer, now=now)
+            changed += self._adapters.store.write(work, reserve=True)
             self._views.forget_task(one.namespace, one.task)
         return changed
 
     def _write_start(
         self, tx: Transaction, task: Task, basis: _Basis, order: TaskOrder, actor: Actor
     ) -> None:
-        require_unchanged(tx, basis.agent, actor.name, basis.reach, self._means.clock.now())
+        require_unchanged(tx, basis.agent, actor.name, basis.reach, self._adapters.clock.now())
         settle_evidence(tx, task.namespace, basis.declared)
         running = move_task(task, TaskEvent.START)
         tx.tasks.put_task(running, expect=0)
         tx.tasks.open_limits(task.namespace, task.id, initial_limits(task.scope))
-        watched = await_heartbeat(task, self._means.clock.now())
+        watched = await_heartbeat(task, self._adapters.clock.now())
         if watched is not None:
             tx.tasks.put_heartbeat(watched)
-        note_unclaimed(tx, task, self._means.clock.now(), unclaimed=order.unclaimed)
+        note_unclaimed(tx, task, self._adapters.clock.now(), unclaimed=order.unclaimed)
         event = started(task, actor, template=order.template, carved={})
-        tx.audit.append(task.namespace, self._means.writer, [event], self._means.clock.now())
+        tx.audit.append(task.namespace, self._adapters.writer, [event], self._adapters.clock.now())
 
-    def _move(self, namespace: str, task: str, event: TaskEvent, actor: Actor, reason: str) -> list[Moved]:
-        def work(tx: Transaction) -> list[Moved]:
+    def _move(
+        self, namespace: str, task: str, event: TaskEvent, actor: Actor, reason: str
+    ) -> list[TaskChange]:
+        def work(tx: Transaction) -> list[TaskChange]:
             before, *beneath = lock_tree(tx, namespace, task)
             if event is TaskEvent.RESUME:
-                require_resumable(tx, before, self._means.clock.now())
+                require_resumable(tx, before, self._adapters.clock.now())
             after = move_task(before, event)
             tx.tasks.put_task(after, expect=before.version)
-            watched = await_heartbeat(after, self._means.clock.now())
+            watched = await_heartbeat(after, self._adapters.clock.now())
             if watched is not None and event is TaskEvent.RESUME:
                 tx.tasks.put_heartbeat(watched)
             elif watched is not None:
@@ -325,7 +331,9 @@ class Tasks:
             events: list[Event] = [changed_record(before, after, event, actor, reason)]
             if after.state is not TaskState.RUNNING:
                 tree = {task, *(one.id for one in beneath)}
-                events += end_credentials(tx, namespace, tree, "its task is paused", self._means.clock.now())
+                events += end_credentials(
+                    tx, namespace, tree, "its task is paused", self._adapters.clock.now()
+                )
             self._record(tx, events, namespace)
             why = f"its ancestor {task} is {after.state.value}"
             return [
@@ -333,21 +341,21 @@ class Tasks:
                 moved(after, after.state, reason),
             ]
 
-        changed = self._means.store.write(work, reserve=event is TaskEvent.PAUSE)
+        changed = self._adapters.store.write(work, reserve=event is TaskEvent.PAUSE)
         self._views.forget_task(namespace, task)
         return changed
 
     def _write_end(
         self, tx: Transaction, namespace: str, task: str, event: TaskEvent, actor: Actor, reason: str
-    ) -> list[Moved]:
+    ) -> list[TaskChange]:
         tree = lock_tree(tx, namespace, task)
-        ended = end_tree(tx, tree, event, actor, now=self._means.clock.now(), reason=reason)
+        ended = end_tree(tx, tree, event, actor, now=self._adapters.clock.now(), reason=reason)
         if ended.moved:
             self._record(tx, ended.events, namespace)
         return ended.moved
 
     def _record(self, tx: Transaction, events: list[Event], namespace: str) -> None:
-        tx.audit.append(namespace, self._means.writer, events, self._means.clock.now())
+        tx.audit.append(namespace, self._adapters.writer, events, self._adapters.clock.now())
 
 
 def _daemon() -> Actor:

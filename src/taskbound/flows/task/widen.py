@@ -71,7 +71,7 @@ from taskbound.ports.task import StoredAmendment
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from taskbound.core.approval import Answer, Circle
+    from taskbound.core.approval import Answer, EligibleApprovers
     from taskbound.core.approval.fatigue import Pace
     from taskbound.core.revocation import KillSwitch
     from taskbound.core.scope import Scope
@@ -79,7 +79,7 @@ if TYPE_CHECKING:
     from taskbound.flows.approval.circle import People
     from taskbound.flows.approval.proof.signed import Signed
     from taskbound.flows.decision import Views
-    from taskbound.flows.means import Means, Moved
+    from taskbound.flows.means import Adapters, TaskChange
     from taskbound.ports.store import Snapshot, Transaction
 
 
@@ -98,7 +98,7 @@ class AmendmentOrder:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AmendmentSaid:
+class AmendmentUpdate:
     """The state of an amendment after an answer, a withdrawal or a sweep."""
 
     amendment: str
@@ -107,7 +107,7 @@ class AmendmentSaid:
     missing: str = ""
     """What is missing until it is applied, in words."""
     reason: str = ""
-    ended: tuple[Moved, ...] = ()
+    ended: tuple[TaskChange, ...] = ()
     """What ended beneath the task since the new scope does not cover it."""
 
 
@@ -166,17 +166,17 @@ def require_widenable(
 
 
 def fate_of(
-    snapshot: Snapshot, means: Means, question: AmendmentQuestion, now: Instant
+    snapshot: Snapshot, adapters: Adapters, question: AmendmentQuestion, now: Instant
 ) -> AmendmentFate | None:
-    return amendment_fate(question, amendment_ground(snapshot, question, means.policy), now)
+    return amendment_fate(question, amendment_ground(snapshot, question, adapters.policy), now)
 
 
 def end_amendment(
-    tx: Transaction, means: Means, one: StoredAmendment, fate: AmendmentFate, by: tuple[str, str]
-) -> AmendmentSaid:
-    now = means.clock.now()
+    tx: Transaction, adapters: Adapters, one: StoredAmendment, fate: AmendmentFate, by: tuple[str, str]
+) -> AmendmentUpdate:
+    now = adapters.clock.now()
     events = end_amendments(tx, [(one, fate)], by=by, now=now)
-    tx.audit.append(one.question.namespace, means.writer, events, now)
+    tx.audit.append(one.question.namespace, adapters.writer, events, now)
     return said(one, AMENDMENT_TRANSITIONS.advance(one.state, fate.event), reason=fate.reason)
 
 
@@ -186,9 +186,9 @@ def said(
     *,
     missing: str = "",
     reason: str = "",
-    ended: tuple[Moved, ...] = (),
-) -> AmendmentSaid:
-    return AmendmentSaid(
+    ended: tuple[TaskChange, ...] = (),
+) -> AmendmentUpdate:
+    return AmendmentUpdate(
         amendment=one.question.id,
         task=one.question.task,
         state=state,
@@ -220,12 +220,12 @@ def parse_amendment_order(order: AmendmentOrder) -> None:
 
 
 def ask_amendment(
-    tx: Transaction, means: Means, order: AmendmentOrder, actor: Actor, names: tuple[str, str]
+    tx: Transaction, adapters: Adapters, order: AmendmentOrder, actor: Actor, names: tuple[str, str]
 ) -> StoredAmendment:
     """Writes the question; `names` are its id and nonce. Raises DeniedError."""
     space, scope = order.namespace, order.scope
     locked = lock_line(tx, space, order.task)
-    first, now = locked.tree[0], means.clock.now()
+    first, now = locked.tree[0], adapters.clock.now()
     require_not_stopped(locked.switch)
     require_other(first, scope, order.seen)
     require_live(first.id, locked.heads, now)
@@ -239,10 +239,10 @@ def ask_amendment(
     if tx.amendments.denied(space, first.id, scope.digest):
         raise AmendmentDeniedError(f"a person has denied exactly this scope to task `{first.id}`")
     for other in tx.amendments.lock_open(space, {first.id}):
-        fate = fate_of(tx, means, other.question, now)
+        fate = fate_of(tx, adapters, other.question, now)
         if fate is None:
             raise AmendmentOpenError(f"amendment `{other.question.id}` of the task waits for an answer")
-        end_amendment(tx, means, other, fate, DAEMON)
+        end_amendment(tx, adapters, other, fate, DAEMON)
     room_for_amendment(tx, first, now)
     question = AmendmentQuestion(
         namespace=space,
@@ -253,12 +253,12 @@ def ask_amendment(
         asker=actor.name,
         purpose=first.purpose,
         reason=order.reason,
-        bundle=means.policy.digest_of(tx.policy.in_force(space)),
+        bundle=adapters.policy.digest_of(tx.policy.in_force(space)),
         before=first.scope.digest,
         edition=first.scope_version,
         step=first.step,
         after=scope,
-        lifters=lifters_of(tx, means.policy, first, scope),
+        lifters=lifters_of(tx, adapters.policy, first, scope),
         nonce=names[1],
         asked=now,
         deadline=min(first.deadline, Instant(now + seconds(order.seconds))),
@@ -266,7 +266,7 @@ def ask_amendment(
     require_askable(question.needs, amendment_circle(tx, people, first, actor.name))
     stored = StoredAmendment(question=question, state=AmendmentState.PENDING)
     tx.amendments.insert_amendment(stored)
-    tx.audit.append(space, means.writer, [_asked(question, actor)], now)
+    tx.audit.append(space, adapters.writer, [_asked(question, actor)], now)
     return stored
 
 
@@ -296,31 +296,31 @@ _log = logging.getLogger(__name__)
 class Widenings:
     """Requests, answers and applies wider scopes; must be used from one thread at a time."""
 
-    def __init__(self, means: Means, views: Views) -> None:
-        self._means = means
+    def __init__(self, adapters: Adapters, views: Views) -> None:
+        self._adapters = adapters
         self._views = views
 
     def ask(self, order: AmendmentOrder, actor: Actor) -> StoredAmendment:
         parse_amendment_order(order)
-        names = (self._means.chance.name("amd"), self._means.chance.name("non"))
-        return self._means.store.write(lambda tx: ask_amendment(tx, self._means, order, actor, names))
+        names = (self._adapters.chance.name("amd"), self._adapters.chance.name("non"))
+        return self._adapters.store.write(lambda tx: ask_amendment(tx, self._adapters, order, actor, names))
 
-    def answer(self, namespace: str, raw: bytes, signature: bytes) -> AmendmentSaid:
-        signed = verify_signed(self._means, namespace, raw, signature)
+    def answer(self, namespace: str, raw: bytes, signature: bytes) -> AmendmentUpdate:
+        signed = verify_signed(self._adapters, namespace, raw, signature)
         hasty: list[tuple[AmendmentQuestion, Answer, Pace]] = []
-        told, over = self._means.store.write(lambda tx: self._answer(tx, namespace, signed, hasty))
+        told, over = self._adapters.store.write(lambda tx: self._answer(tx, namespace, signed, hasty))
         if over:
             raise ApprovalOverError(f"the amendment is over: {over}")
         for one in hasty[-1:]:
             from taskbound.flows.approval.limits import alert_hasty  # noqa: PLC0415  # persons import tasks
 
-            alert_hasty(self._means, *one)
+            alert_hasty(self._adapters, *one)
         if told.state is AmendmentState.APPLIED:
             self._views.forget()
         return told
 
-    def withdraw(self, namespace: str, amendment: str, actor: Actor, *, reason: str) -> AmendmentSaid:
-        def work(tx: Transaction) -> AmendmentSaid:
+    def withdraw(self, namespace: str, amendment: str, actor: Actor, *, reason: str) -> AmendmentUpdate:
+        def work(tx: Transaction) -> AmendmentUpdate:
             one = require_open(tx, namespace, amendment)
             agent = tx.identities.agent(namespace, one.question.agent)
             may = {one.question.asker, one.question.requester, agent.owner if agent is not None else ""}
@@ -331,22 +331,22 @@ class Widenings:
                 )
             why = reason or f"withdrawn by {actor.name}"
             fate = AmendmentFate(event=AmendmentEvent.WITHDRAW, reason=why)
-            return end_amendment(tx, self._means, one, fate, (actor.name, actor.proof))
+            return end_amendment(tx, self._adapters, one, fate, (actor.name, actor.proof))
 
-        return self._means.store.write(work)
+        return self._adapters.store.write(work)
 
-    def sweep(self) -> list[AmendmentSaid]:
-        now = self._means.clock.now()
-        with self._means.store.read() as snapshot:
+    def sweep(self) -> list[AmendmentUpdate]:
+        now = self._adapters.clock.now()
+        with self._adapters.store.read() as snapshot:
             due = [
                 one.question
                 for one in snapshot.amendments.open_amendments()
-                if fate_of(snapshot, self._means, one.question, now) is not None
+                if fate_of(snapshot, self._adapters, one.question, now) is not None
             ]
-        ended: list[AmendmentSaid] = []
+        ended: list[AmendmentUpdate] = []
         for question in due:
             try:
-                ended += self._means.store.write(partial(self._look, question))
+                ended += self._adapters.store.write(partial(self._look, question))
             except TaskboundError:  # the next answer meets it again; the others don't wait
                 _log.exception("amendment %s could not be ended", question.id)
         return ended
@@ -357,41 +357,41 @@ class Widenings:
         namespace: str,
         signed: Signed,
         hasty: list[tuple[AmendmentQuestion, Answer, Pace]],
-    ) -> tuple[AmendmentSaid, str]:
+    ) -> tuple[AmendmentUpdate, str]:
         statement = signed.statement
         seen = tx.amendments.amendment(namespace, statement.question)
         if seen is None:
             raise UnknownApprovalError(f"no amendment is named `{statement.question}`")
         locked = lock_line(tx, namespace, seen.question.task)
         one = require_open(tx, namespace, statement.question)
-        now = self._means.clock.now()
+        now = self._adapters.clock.now()
         people = lock_people(tx, namespace, now)
-        fate = fate_of(tx, self._means, one.question, now)
+        fate = fate_of(tx, self._adapters, one.question, now)
         if fate is not None:
-            return end_amendment(tx, self._means, one, fate, DAEMON), fate.reason
+            return end_amendment(tx, self._adapters, one, fate, DAEMON), fate.reason
         circle = amendment_circle(tx, people, locked.tree[0], one.question.asker)
         _require_counts(one, signed, people, circle, now)
-        count_on(tx, self._means.signatures, people.keys[statement.key], signed.signature)
+        count_on(tx, self._adapters.signatures, people.keys[statement.key], signed.signature)
         answer = signed.answer(statement.kind, now)
         tx.amendments.put_answer(namespace, one.question.id, answer)
         pace = pace_in(tx, one.question.namespace, one.question.id, answer)
         if pace.hasty:
             hasty.append((one.question, answer, pace))
-        tx.audit.append(namespace, self._means.writer, [amendment_answered(one, signed, pace)], now)
+        tx.audit.append(namespace, self._adapters.writer, [amendment_answered(one, signed, pace)], now)
         if statement.kind is AnswerKind.DENY:
             fate = AmendmentFate(event=AmendmentEvent.DENY, reason=f"denied by {statement.person}")
-            return end_amendment(tx, self._means, one, fate, signed.by), ""
+            return end_amendment(tx, self._adapters, one, fate, signed.by), ""
         answers = (*one.answers, answer)
-        lacking = people.lacking(one.question, answers, circle, self._means, now)
+        lacking = people.lacking(one.question, answers, circle, self._adapters, now)
         if lacking:
             return said(one, one.state, missing=lacking), ""
         return self._apply(tx, one, locked, people, signed), ""
 
     def _apply(
         self, tx: Transaction, one: StoredAmendment, locked: Locked, people: People, signed: Signed
-    ) -> AmendmentSaid:
+    ) -> AmendmentUpdate:
         """Applies the wider scope by current state, or ends the amendment with the reason."""
-        question, now = one.question, self._means.clock.now()
+        question, now = one.question, self._adapters.clock.now()
         require_not_stopped(locked.switch)
         require_live(question.task, locked.heads, now)
         by = Actor(name=signed.by[0], proof=signed.by[1])
@@ -402,25 +402,25 @@ class Widenings:
         except (DeniedError, MalformedError) as error:
             reason = f"it can't be applied any more: {error.message}"
             fate = AmendmentFate(event=AmendmentEvent.SUPERSEDE, reason=reason)
-            return end_amendment(tx, self._means, one, fate, DAEMON)
+            return end_amendment(tx, self._adapters, one, fate, DAEMON)
         work = Amended(tree=locked.tree, above=locked.above, left=left, after=after, by_approval=question.id)
         ended, events = write_amended(tx, work, by, now)
         fate = AmendmentFate(event=AmendmentEvent.APPLY, reason="enough have answered")
         events += end_amendments(tx, [(one, fate)], by=signed.by, now=now)
-        tx.audit.append(question.namespace, self._means.writer, events, now)
+        tx.audit.append(question.namespace, self._adapters.writer, events, now)
         return said(one, AmendmentState.APPLIED, ended=tuple(ended))
 
-    def _look(self, question: AmendmentQuestion, tx: Transaction) -> list[AmendmentSaid]:
+    def _look(self, question: AmendmentQuestion, tx: Transaction) -> list[AmendmentUpdate]:
         lock_line(tx, question.namespace, question.task)
         one = tx.amendments.lock_amendment(question.namespace, question.id)
         if one is None or one.state is not AmendmentState.PENDING:
             return []
-        fate = fate_of(tx, self._means, one.question, self._means.clock.now())
-        return [] if fate is None else [end_amendment(tx, self._means, one, fate, DAEMON)]
+        fate = fate_of(tx, self._adapters, one.question, self._adapters.clock.now())
+        return [] if fate is None else [end_amendment(tx, self._adapters, one, fate, DAEMON)]
 
 
 def _require_counts(
-    one: StoredAmendment, signed: Signed, people: People, circle: Circle, now: Instant
+    one: StoredAmendment, signed: Signed, people: People, circle: EligibleApprovers, now: Instant
 ) -> None:
     statement = signed.statement
     require_amendment_answer(statement, one.question, now)
@@ -434,5 +434,5 @@ def _require_counts(
         raise AlreadyAnsweredError(f"`{statement.person}` has answered already")
 
 
-def _is_again(past: Answer, circle: Circle, human: str, kind: AnswerKind) -> bool:
+def _is_again(past: Answer, circle: EligibleApprovers, human: str, kind: AnswerKind) -> bool:
     return circle.human(past.person) == human and past.kind is kind

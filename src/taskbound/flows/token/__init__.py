@@ -10,7 +10,7 @@ from taskbound.flows.token.admitting import (
     renew,
     sweep_asked,
 )
-from taskbound.flows.token.asking import Askings, Begun, resource_of
+from taskbound.flows.token.asking import Askings, StartedRequest, resource_of
 from taskbound.flows.token.clients import (
     Choices,
     Descriptions,
@@ -37,7 +37,6 @@ from taskbound.flows.token.verifying import Verification, Verified
 __all__ = [
     "Admitted",
     "Askings",
-    "Begun",
     "Choices",
     "ClientToken",
     "ClientTokens",
@@ -48,6 +47,7 @@ __all__ = [
     "PersonTokenOrder",
     "Published",
     "RowSigner",
+    "StartedRequest",
     "TaskTokenOrder",
     "TokenKeys",
     "Tokens",

@@ -27,7 +27,7 @@ from taskbound.core.revocation import require_not_stopped
 from taskbound.core.task import NoTaskError, require_in_charge, require_live
 from taskbound.core.token.authorization.asked import (
     UNSIGNED,
-    AskedState,
+    ConsentState,
     Signed,
     code_digest,
     code_of,
@@ -60,9 +60,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from taskbound.core.identity import Person
-    from taskbound.core.token.authorization.asked import Asked, Exchange
+    from taskbound.core.token.authorization.asked import ConsentRequest, Exchange
     from taskbound.core.token.authorization.request import AuthorizationRequest, Client, Renewal
-    from taskbound.flows.means import Means
+    from taskbound.flows.means import Adapters
     from taskbound.flows.token.issuing import Tokens
     from taskbound.ports.store import Transaction
 
@@ -80,7 +80,9 @@ def person_request(told: Mapping[str, str], client: Client, issuer: str) -> Auth
     return request
 
 
-def as_person(tx: Transaction, asked: Asked, brought: Exchange, name: str, now: Instant) -> Admission:
+def as_person(
+    tx: Transaction, asked: ConsentRequest, brought: Exchange, name: str, now: Instant
+) -> Admission:
     admission = Admission(
         namespace=asked.namespace,
         id=name,
@@ -129,20 +131,20 @@ class Admitted:
         return f"Admitted({self.admission.id!r})"
 
 
-def exchange_code(means: Means, namespace: str, code: str, brought: Exchange) -> Admitted:
+def exchange_code(adapters: Adapters, namespace: str, code: str, brought: Exchange) -> Admitted:
     digest = code_digest(code)
-    secret = means.chance.secret()
-    admission = means.chance.name(PREFIX)
+    secret = adapters.chance.secret()
+    admission = adapters.chance.name(PREFIX)
 
     def work(tx: Transaction) -> Admitted | DeniedError:
-        now = means.clock.now()
+        now = adapters.clock.now()
         asked = tx.authorizations.asked_by(namespace, code=digest)
         if asked is None:
             raise BadCodeError("the code is unknown")
-        if asked.state is AskedState.USED:
+        if asked.state is ConsentState.USED:
             kept = tx.authorizations.admission(namespace, asked.admission) if asked.admission else None
             if kept is not None:
-                end_row(tx, means, kept, _AGAIN, client_actor(kept.client, "code"))
+                end_row(tx, adapters, kept, _AGAIN, client_actor(kept.client, "code"))
             return ReusedCodeError("the code came before, and what it brought has ended")
         try:
             admitted = _admission(tx, asked, brought, admission, now)
@@ -151,7 +153,7 @@ def exchange_code(means: Means, namespace: str, code: str, brought: Exchange) ->
             refused = CodeRefused(
                 request=asked.id, client=asked.request.client, task=asked.task, code=error.code
             )
-            tx.audit.append(namespace, means.writer, [refused], now)
+            tx.audit.append(namespace, adapters.writer, [refused], now)
             return error
         tx.authorizations.put_asked(used(asked, admission), expect=asked.version)
         tx.authorizations.put_admission(admitted, expect=0)
@@ -168,25 +170,25 @@ def exchange_code(means: Means, namespace: str, code: str, brought: Exchange) ->
             jkt=admitted.jkt,
             until=admitted.until,
         )
-        tx.audit.append(namespace, means.writer, [event], now)
+        tx.audit.append(namespace, adapters.writer, [event], now)
         refresh = "" if admitted.is_persons else secret
         return Admitted(admission=admitted, refresh=refresh, signed=asked.signed)
 
-    return _answer(means.store.write(work))
+    return _answer(adapters.store.write(work))
 
 
-def look_at_refresh(means: Means, namespace: str, refresh: str, brought: Renewal) -> Admission:
+def look_at_refresh(adapters: Adapters, namespace: str, refresh: str, brought: Renewal) -> Admission:
     """Returns the admission, unchanged; a reused refresh token ends it here too. Raises as `renew`."""
     digest = refresh_digest(refresh)
-    return _answer(means.store.write(lambda tx: _shown(tx, means, namespace, digest, brought)))
+    return _answer(adapters.store.write(lambda tx: _shown(tx, adapters, namespace, digest, brought)))
 
 
-def renew(means: Means, namespace: str, refresh: str, brought: Renewal) -> Admitted:
+def renew(adapters: Adapters, namespace: str, refresh: str, brought: Renewal) -> Admitted:
     digest = refresh_digest(refresh)
-    secret = means.chance.secret()
+    secret = adapters.chance.secret()
 
     def work(tx: Transaction) -> Admitted | DeniedError:
-        admission = _shown(tx, means, namespace, digest, brought)
+        admission = _shown(tx, adapters, namespace, digest, brought)
         if not isinstance(admission, Admission):
             return admission
         renewed = admission_renewed(admission)
@@ -194,45 +196,47 @@ def renew(means: Means, namespace: str, refresh: str, brought: Renewal) -> Admit
         _put_refresh(tx, renewed, secret)
         return Admitted(admission=renewed, refresh=secret)
 
-    return _answer(means.store.write(work))
+    return _answer(adapters.store.write(work))
 
 
 def _shown(
-    tx: Transaction, means: Means, namespace: str, digest: str, brought: Renewal
+    tx: Transaction, adapters: Adapters, namespace: str, digest: str, brought: Renewal
 ) -> Admission | DeniedError:
     """Returns the admission under lock; a refusal that ended it is returned, so the end commits."""
-    now = means.clock.now()
+    now = adapters.clock.now()
     shown = tx.authorizations.refresh(namespace, digest)
     admission = tx.authorizations.admission(namespace, shown.admission) if shown is not None else None
     if shown is None or admission is None:
         raise BadRefreshError("the refresh token is unknown")
     leak = leak_of(admission, shown, brought)
     if leak is not None:
-        end_row(tx, means, admission, leak.value, client_actor(brought.client, "refresh-token"))
+        end_row(tx, adapters, admission, leak.value, client_actor(brought.client, "refresh-token"))
         return ReusedRefreshError(f"the client is let in no more: {leak.value}")
     require_renewable(admission, brought, now)
     _require_authority(tx, admission, now)
     return admission
 
 
-def end_admissions_of(tx: Transaction, means: Means, namespace: str, client: str, actor: Actor) -> None:
+def end_admissions_of(tx: Transaction, adapters: Adapters, namespace: str, client: str, actor: Actor) -> None:
     tx.authorizations.drop_asked_of(namespace, client)
     for one in tx.authorizations.admissions_of(namespace, client):
-        end_row(tx, means, one, "its client was removed", actor)
+        end_row(tx, adapters, one, "its client was removed", actor)
 
 
-def sweep_asked(means: Means) -> int:
+def sweep_asked(adapters: Adapters) -> int:
     """Deletes day-old requests and refresh tokens of ended admissions; returns their number."""
-    before = Instant(min(means.clock.now(), means.store.last_instant()) - _KEPT)
+    before = Instant(min(adapters.clock.now(), adapters.store.last_instant()) - _KEPT)
 
     def work(tx: Transaction) -> int:
         requests = tx.authorizations.sweep_asked(before, limit=_TURN)
         return requests + tx.authorizations.sweep_refreshes(before, limit=_TURN)
 
-    return means.store.write(work)
+    return adapters.store.write(work)
 
 
-def _admission(tx: Transaction, asked: Asked, brought: Exchange, name: str, now: Instant) -> Admission:
+def _admission(
+    tx: Transaction, asked: ConsentRequest, brought: Exchange, name: str, now: Instant
+) -> Admission:
     require_code(code_of(asked), brought, now)
     if asked.is_persons:
         return as_person(tx, asked, brought, name, now)
@@ -283,8 +287,8 @@ def _put_refresh(tx: Transaction, admission: Admission, secret: str) -> None:
     )
 
 
-def end_row(tx: Transaction, means: Means, admission: Admission, why: str, actor: Actor) -> None:
-    now = means.clock.now()
+def end_row(tx: Transaction, adapters: Adapters, admission: Admission, why: str, actor: Actor) -> None:
+    now = adapters.clock.now()
     ended = admission_ended(admission, now, why)
     if ended is admission:
         return
@@ -298,7 +302,7 @@ def end_row(tx: Transaction, means: Means, admission: Admission, why: str, actor
         by=actor.name,
         proof=actor.proof,
     )
-    tx.audit.append(ended.namespace, means.writer, [event], now)
+    tx.audit.append(ended.namespace, adapters.writer, [event], now)
 
 
 def client_actor(client: str, proof: str) -> Actor:
@@ -328,19 +332,19 @@ class ClientToken:
 class ClientTokens:
     """Gives tokens for codes and refresh tokens; must be used from one thread at a time."""
 
-    def __init__(self, means: Means, tokens: Tokens) -> None:
-        self._means = means
+    def __init__(self, adapters: Adapters, tokens: Tokens) -> None:
+        self._adapters = adapters
         self._tokens = tokens
 
     def by_code(self, namespace: str, code: str, brought: Exchange) -> ClientToken:
-        admitted = exchange_code(self._means, namespace, code, brought)
+        admitted = exchange_code(self._adapters, namespace, code, brought)
         one = admitted.admission
         issued = self._issue_as_person(admitted) if one.is_persons else self._issue(one, "code")
         return ClientToken(issued=issued, refresh=admitted.refresh, admission=one)
 
     def by_refresh(self, namespace: str, refresh: str, brought: Renewal) -> ClientToken:
-        issued = self._issue(look_at_refresh(self._means, namespace, refresh, brought), "refresh-token")
-        admitted = renew(self._means, namespace, refresh, brought)
+        issued = self._issue(look_at_refresh(self._adapters, namespace, refresh, brought), "refresh-token")
+        admitted = renew(self._adapters, namespace, refresh, brought)
         return ClientToken(issued=issued, refresh=admitted.refresh, admission=admitted.admission)
 
     def _issue_as_person(self, admitted: Admitted) -> Issued:

@@ -24,8 +24,8 @@ from taskbound.core.task import NoTaskError, TaskEvent, require_in_charge
 from taskbound.core.token.authorization.asked import (
     UNSIGNED,
     WAITS,
-    Asked,
-    AskedState,
+    ConsentRequest,
+    ConsentState,
     Signed,
     answered,
     answered_as_person,
@@ -53,60 +53,62 @@ if TYPE_CHECKING:
 
     from taskbound.core.token.authorization.errors import RedirectedError
     from taskbound.core.token.authorization.request import Client, ClientId
-    from taskbound.flows.means import Actor, Means
+    from taskbound.flows.means import Actor, Adapters
     from taskbound.flows.task import TaskOrder, Tasks
     from taskbound.ports.store import Transaction
 
 
 def let_in(  # noqa: PLR0913 - what an answer is made of, each by its name
-    means: Means,
+    adapters: Adapters,
     tasks: Tasks,
-    found: Asked,
+    found: ConsentRequest,
     actor: Actor,
     *,
     task: str,
     order: TaskOrder | None,
     acr: str,
     authenticated: Instant,
-) -> Asked:
+) -> ConsentRequest:
     """Consents for the client; `acr` and `authenticated` are the sign-in's, empty and 1970 if unknown."""
     require_demands(found, acr, authenticated)
     if found.is_persons:
         raise NotAskedError("the client asks to act as you, and for no task of an agent")
     if order is None:
-        return means.store.write(lambda tx: _let_in(tx, means, found, task, actor))
+        return adapters.store.write(lambda tx: _let_in(tx, adapters, found, task, actor))
     if order.agent != found.agent:
         raise NoTaskError(f"the client asks for agent `{found.agent}`, and for no other")
     started = tasks.start(replace(order, unclaimed=True), actor)
     try:
-        return means.store.write(lambda tx: _let_in(tx, means, found, started.id, actor))
+        return adapters.store.write(lambda tx: _let_in(tx, adapters, found, started.id, actor))
     except TaskboundError:
         why = "no client was admitted to it"
         tasks.end(found.namespace, started.id, TaskEvent.CANCEL, actor, reason=why)
         raise
 
 
-def let_act(means: Means, found: Asked, actor: Actor, signed: Signed) -> Asked:
+def let_act(adapters: Adapters, found: ConsentRequest, actor: Actor, signed: Signed) -> ConsentRequest:
     """Lets the client act as this person. Raises SignInDemandedError, NotAskedError, or AnsweredError."""
     require_demands(found, signed.acr, signed.authenticated)
 
-    def work(tx: Transaction) -> Asked:
-        now = means.clock.now()
+    def work(tx: Transaction) -> ConsentRequest:
+        now = adapters.clock.now()
         asked = answered_as_person(
             tx.authorizations.asked(found.namespace, found.id), actor.name, signed, now
         )
         tx.authorizations.put_asked(asked, expect=asked.version - 1)
-        tx.audit.append(found.namespace, means.writer, [_consented(asked, actor)], now)
+        tx.audit.append(found.namespace, adapters.writer, [_consented(asked, actor)], now)
         return asked
 
-    return means.store.write(work)
+    return adapters.store.write(work)
 
 
-def deny_request(means: Means, found: Asked, actor: Actor, *, unmet: bool = False) -> Asked:
+def deny_request(
+    adapters: Adapters, found: ConsentRequest, actor: Actor, *, unmet: bool = False
+) -> ConsentRequest:
     """Denies the request; `unmet` if the demanded sign-in is impossible."""
 
-    def work(tx: Transaction) -> Asked:
-        now = means.clock.now()
+    def work(tx: Transaction) -> ConsentRequest:
+        now = adapters.clock.now()
         person = "" if unmet else actor.name
         denied = answered(tx.authorizations.asked(found.namespace, found.id), person, "", now)
         tx.authorizations.put_asked(denied, expect=denied.version - 1)
@@ -117,21 +119,23 @@ def deny_request(means: Means, found: Asked, actor: Actor, *, unmet: bool = Fals
             by=actor.name,
             proof=actor.proof,
         )
-        tx.audit.append(found.namespace, means.writer, [event], now)
+        tx.audit.append(found.namespace, adapters.writer, [event], now)
         return denied
 
-    return means.store.write(work)
+    return adapters.store.write(work)
 
 
-def refusal_of(found: Asked) -> RedirectedError:
+def refusal_of(found: ConsentRequest) -> RedirectedError:
     """Returns the error for a client that was denied, or whose sign-in demand is impossible."""
     if found.person:
         return found.request.refusal("access_denied", "the person let the client have nothing")
     return found.request.refusal("unmet_authentication_requirements", "no sign-in met the request's demand")
 
 
-def _let_in(tx: Transaction, means: Means, found: Asked, task: str, actor: Actor) -> Asked:
-    now = means.clock.now()
+def _let_in(
+    tx: Transaction, adapters: Adapters, found: ConsentRequest, task: str, actor: Actor
+) -> ConsentRequest:
+    now = adapters.clock.now()
     space = found.namespace
     asked = answered(tx.authorizations.asked(space, found.id), actor.name, task, now)
     chosen = tx.tasks.task(space, task)
@@ -141,11 +145,11 @@ def _let_in(tx: Transaction, means: Means, found: Asked, task: str, actor: Actor
     require_in_charge(chosen, agent.owner, actor.name)
     claim(tx, space, task, now)
     tx.authorizations.put_asked(asked, expect=asked.version - 1)
-    tx.audit.append(space, means.writer, [_consented(asked, actor)], now)
+    tx.audit.append(space, adapters.writer, [_consented(asked, actor)], now)
     return asked
 
 
-def _consented(asked: Asked, actor: Actor) -> ClientConsented:
+def _consented(asked: ConsentRequest, actor: Actor) -> ClientConsented:
     return ClientConsented(
         request=asked.id,
         client=asked.request.client,
@@ -168,10 +172,10 @@ _SCOPES: Final = frozenset({"task"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Begun:
+class StartedRequest:
     """A pending request; the only place of its two secrets."""
 
-    asked: Asked
+    asked: ConsentRequest
     secret: str
     """What the browser is known by."""
     typed: str
@@ -189,8 +193,8 @@ def resource_of(base: str, agent: str) -> str:
 class Askings:
     """Requests of one namespace's clients, and the answers to them."""
 
-    def __init__(self, means: Means, tasks: Tasks) -> None:
-        self._means = means
+    def __init__(self, adapters: Adapters, tasks: Tasks) -> None:
+        self._adapters = adapters
         self._tasks = tasks
         self._wrong: dict[tuple[str, str], list[Instant]] = {}
         self._lock = threading.Lock()
@@ -204,7 +208,7 @@ class Askings:
         base: str,
         issuer: str,
         signs_in: bool = False,
-    ) -> Begun:
+    ) -> StartedRequest:
         """`base` is the origin of agents' gateways, `issuer` our own name."""
         told = parse_parameters(pairs)
         agents = self._resources(namespace, base)
@@ -215,12 +219,12 @@ class Askings:
             agent = agents[request.resource]
         if (request.acr or request.max_age is not None) and not signs_in:
             raise request.refusal("unmet_authentication_requirements", "no such sign-in is known here")
-        secret = self._means.chance.secret()
+        secret = self._adapters.chance.secret()
         typed = typed_code(secret)
-        now = self._means.clock.now()
-        asked = Asked(
+        now = self._adapters.clock.now()
+        asked = ConsentRequest(
             namespace=namespace,
-            id=self._means.chance.name("ask"),
+            id=self._adapters.chance.name("ask"),
             request=request,
             shown=client.name,
             host=client.host,
@@ -235,8 +239,8 @@ class Askings:
                 raise TooManyAskedError(f"{_WAITING} requests wait for people")
             tx.authorizations.put_asked(asked, expect=0)
 
-        self._means.store.write(work)
-        return Begun(asked=asked, secret=secret, typed=typed)
+        self._adapters.store.write(work)
+        return StartedRequest(asked=asked, secret=secret, typed=typed)
 
     def require_worth_describing(
         self, namespace: str, told: Mapping[str, str], client: ClientId, *, base: str
@@ -245,16 +249,16 @@ class Askings:
         require_worth_describing(told, client, resources=self._resources(namespace, base), scopes=_SCOPES)
 
     def _resources(self, namespace: str, base: str) -> dict[str, str]:
-        with self._means.store.read() as snapshot:
+        with self._adapters.store.read() as snapshot:
             return {resource_of(base, one.name): one.name for one in snapshot.identities.agents(namespace)}
 
-    def see(self, namespace: str, asked: str, secret: str) -> Asked:
-        with self._means.store.read() as snapshot:
+    def see(self, namespace: str, asked: str, secret: str) -> ConsentRequest:
+        with self._adapters.store.read() as snapshot:
             found = require_browser(snapshot.authorizations.asked(namespace, asked), secret)
-        return require_open(found, self._means.clock.now()) if found.state is AskedState.OPEN else found
+        return require_open(found, self._adapters.clock.now()) if found.state is ConsentState.OPEN else found
 
-    def look(self, namespace: str, typed: str, actor: Actor) -> Asked:
-        now = self._means.clock.now()
+    def look(self, namespace: str, typed: str, actor: Actor) -> ConsentRequest:
+        now = self._adapters.clock.now()
         who = (namespace, actor.name)
         with self._lock:
             wrong = [one for one in self._wrong.get(who, []) if now - one < WAITS]
@@ -263,36 +267,38 @@ class Askings:
                 raise TooManyTriesError(f"{_TRIES} codes were typed under which nothing waits")
         try:
             digest = typed_digest(typed)
-            with self._means.store.read() as snapshot:
+            with self._adapters.store.read() as snapshot:
                 return require_open(snapshot.authorizations.asked_by(namespace, typed=digest), now)
         except NotAskedError:
             with self._lock:
                 wrong.append(now)
             event = ConsentMistyped(by=actor.name, proof=actor.proof)
-            self._means.store.write(
-                lambda tx: tx.audit.append(namespace, self._means.writer, [event], self._means.clock.now())
+            self._adapters.store.write(
+                lambda tx: tx.audit.append(
+                    namespace, self._adapters.writer, [event], self._adapters.clock.now()
+                )
             )
             raise
 
     def consent(
         self, namespace: str, typed: str, actor: Actor, *, task: str = "", order: TaskOrder | None = None
-    ) -> Asked:
+    ) -> ConsentRequest:
         found = self.look(namespace, typed, actor)
         return self.consent_here(found, actor, acr="", authenticated=_NEVER, task=task, order=order)
 
     def consent_here(
         self,
-        found: Asked,
+        found: ConsentRequest,
         actor: Actor,
         *,
         acr: str,
         authenticated: Instant,
         task: str = "",
         order: TaskOrder | None = None,
-    ) -> Asked:
+    ) -> ConsentRequest:
         """As `consent`, by a person signed in with the browser that began it."""
         return let_in(
-            self._means,
+            self._adapters,
             self._tasks,
             found,
             actor,
@@ -302,33 +308,33 @@ class Askings:
             authenticated=authenticated,
         )
 
-    def let_act(self, namespace: str, typed: str, actor: Actor) -> Asked:
+    def let_act(self, namespace: str, typed: str, actor: Actor) -> ConsentRequest:
         return self.let_act_here(self.look(namespace, typed, actor), actor, UNSIGNED)
 
-    def let_act_here(self, found: Asked, actor: Actor, signed: Signed) -> Asked:
-        return let_act(self._means, found, actor, signed)
+    def let_act_here(self, found: ConsentRequest, actor: Actor, signed: Signed) -> ConsentRequest:
+        return let_act(self._adapters, found, actor, signed)
 
-    def deny(self, namespace: str, typed: str, actor: Actor) -> Asked:
-        return deny_request(self._means, self.look(namespace, typed, actor), actor)
+    def deny(self, namespace: str, typed: str, actor: Actor) -> ConsentRequest:
+        return deny_request(self._adapters, self.look(namespace, typed, actor), actor)
 
-    def deny_here(self, found: Asked, actor: Actor, *, unmet: bool = False) -> Asked:
+    def deny_here(self, found: ConsentRequest, actor: Actor, *, unmet: bool = False) -> ConsentRequest:
         """As `deny`, in the browser that began it; `unmet` if the sign-in is impossible."""
-        return deny_request(self._means, found, actor, unmet=unmet)
+        return deny_request(self._adapters, found, actor, unmet=unmet)
 
     def collect(self, namespace: str, asked: str, secret: str, *, issuer: str) -> str:
         """Returns the URL that the browser goes on to, '' while unanswered."""
-        code = self._means.chance.secret()
+        code = self._adapters.chance.secret()
 
         def work(tx: Transaction) -> str:
-            now = self._means.clock.now()
+            now = self._adapters.clock.now()
             found = require_browser(tx.authorizations.asked(namespace, asked), secret)
-            if found.state is AskedState.OPEN:
+            if found.state is ConsentState.OPEN:
                 require_open(found, now)
                 return ""
-            if found.state is AskedState.DENIED:
+            if found.state is ConsentState.DENIED:
                 return refused_at(refusal_of(found), issuer=issuer)
             given = coded(found, code_digest(code), now)
             tx.authorizations.put_asked(given, expect=found.version)
             return found.request.answered(code, issuer=issuer)
 
-        return self._means.store.write(work)
+        return self._adapters.store.write(work)

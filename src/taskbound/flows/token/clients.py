@@ -47,16 +47,16 @@ if TYPE_CHECKING:
 
     from taskbound.core.clock import Instant
     from taskbound.core.task import Task, Template
-    from taskbound.core.token.authorization.asked import Asked
+    from taskbound.core.token.authorization.asked import ConsentRequest
     from taskbound.core.token.authorization.request import Admission, Client, ClientId
-    from taskbound.flows.means import Actor, Means
+    from taskbound.flows.means import Actor, Adapters
     from taskbound.ports.clock import Clock
     from taskbound.ports.identity import Documents
     from taskbound.ports.store import Transaction
 
 
 def add_client(  # noqa: PLR0913 - what a client is made of, each by its name
-    means: Means,
+    adapters: Adapters,
     namespace: str,
     name: str,
     *,
@@ -72,7 +72,7 @@ def add_client(  # noqa: PLR0913 - what a client is made of, each by its name
     def work(tx: Transaction) -> RegisteredClient:
         if tx.authorizations.client(namespace, name) is not None:
             raise ClientExistsError(f"client `{name}` is registered")
-        now = means.clock.now()
+        now = adapters.clock.now()
         added = RegisteredClient(namespace=namespace, client=client, added=now, by=actor.name)
         tx.authorizations.put_client(added)
         event = ClientAdded(
@@ -82,28 +82,28 @@ def add_client(  # noqa: PLR0913 - what a client is made of, each by its name
             by=actor.name,
             proof=actor.proof,
         )
-        tx.audit.append(namespace, means.writer, [event], now)
+        tx.audit.append(namespace, adapters.writer, [event], now)
         return added
 
-    return means.store.write(work)
+    return adapters.store.write(work)
 
 
-def drop_client(means: Means, namespace: str, name: str, *, actor: Actor, owns: bool) -> None:
+def drop_client(adapters: Adapters, namespace: str, name: str, *, actor: Actor, owns: bool) -> None:
     _require_owner(owns=owns)
 
     def work(tx: Transaction) -> None:
         if tx.authorizations.client(namespace, name) is None:
             raise UnknownClientError(f"no client is named `{name}`")
-        end_admissions_of(tx, means, namespace, name, actor)
+        end_admissions_of(tx, adapters, namespace, name, actor)
         tx.authorizations.drop_client(namespace, name)
         event = ClientRemoved(client=name, by=actor.name, proof=actor.proof)
-        tx.audit.append(namespace, means.writer, [event], means.clock.now())
+        tx.audit.append(namespace, adapters.writer, [event], adapters.clock.now())
 
-    means.store.write(work)
+    adapters.store.write(work)
 
 
-def known_client(means: Means, namespace: str, client: str) -> Client:
-    with means.store.read() as snapshot:
+def known_client(adapters: Adapters, namespace: str, client: str) -> Client:
+    with adapters.store.read() as snapshot:
         found = snapshot.authorizations.client(namespace, client)
     if found is None:
         raise UnknownClientError("the client is not registered")
@@ -232,12 +232,12 @@ class Choices:
     templates: tuple[Template, ...]
 
 
-def choices_of(means: Means, found: Asked, person: str) -> Choices:
+def choices_of(adapters: Adapters, found: ConsentRequest, person: str) -> Choices:
     """Returns what this person may consent to; entitlement is checked when they answer (`asking`)."""
     space = found.namespace
     if found.is_persons:
         return Choices(tasks=(), templates=())  # nothing is chosen for that
-    with means.store.read() as snapshot:
+    with adapters.store.read() as snapshot:
         agent = snapshot.identities.agent(space, found.agent)
         running = snapshot.tasks.tasks(space, agent=found.agent, states=_RUNNING, limit=_LISTED)
         templates = snapshot.tasks.templates(space)
@@ -249,7 +249,7 @@ def choices_of(means: Means, found: Asked, person: str) -> Choices:
 
 
 def end_admission(
-    means: Means, namespace: str, admission: str, actor: Actor, *, owns: bool, why: str
+    adapters: Adapters, namespace: str, admission: str, actor: Actor, *, owns: bool, why: str
 ) -> None:
     def work(tx: Transaction) -> None:
         found = tx.authorizations.admission(namespace, admission)
@@ -257,18 +257,18 @@ def end_admission(
             raise UnknownAdmissionError(f"no client was let in as `{admission}`")
         if not (owns or found.person == actor.name):
             _require_in_charge(tx, found, actor)
-        end_row(tx, means, found, why, actor)
+        end_row(tx, adapters, found, why, actor)
 
-    means.store.write(work, reserve=True)
+    adapters.store.write(work, reserve=True)
 
 
-def give_back_refresh(means: Means, namespace: str, text: str, client: str) -> bool:
+def give_back_refresh(adapters: Adapters, namespace: str, text: str, client: str) -> bool:
     """Ends a refresh token's admission; returns whether the token is ours."""
     try:
         digest = refresh_digest(text)
     except BadRefreshError:
         return False
-    with means.store.read() as snapshot:
+    with adapters.store.read() as snapshot:
         if snapshot.authorizations.refresh(namespace, digest) is None:
             return False
 
@@ -278,10 +278,10 @@ def give_back_refresh(means: Means, namespace: str, text: str, client: str) -> b
         if found is not None:
             own = found.client == client
             why = "its client gave its refresh token back" if own else Leak.CLIENT.value
-            end_row(tx, means, found, why, client_actor(client, "refresh-token"))
+            end_row(tx, adapters, found, why, client_actor(client, "refresh-token"))
         return found
 
-    ended = means.store.write(work, reserve=True)
+    ended = adapters.store.write(work, reserve=True)
     if ended is not None and ended.client != client:
         raise ForeignTokenError("the refresh token was another client's")
     return True

@@ -20,7 +20,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeVar
 
 from taskbound.core.clock import Instant, seconds
-from taskbound.core.decision.hold import is_afar
+from taskbound.core.decision.hold import is_network_holder
 from taskbound.core.errors import DeniedError, MalformedError, TaskboundError
 from taskbound.core.identity.proof import Principal, PrincipalKind, TokenProof, WorkloadProof
 from taskbound.core.policy.operations import OPERATIONS
@@ -28,7 +28,7 @@ from taskbound.core.task import LIFETIME_LIMIT, NoTaskError, NotInChargeError, T
 from taskbound.core.token import (
     NEVER,
     NotOpenError,
-    TaskGround,
+    TaskTokenFacts,
     TokenForm,
     agent_name,
     require_as_firm,
@@ -50,7 +50,7 @@ from taskbound.core.token.exchange import (
 )
 from taskbound.core.token.values import details_of
 from taskbound.flows.means import Actor
-from taskbound.flows.policy.operations import Asked, authorized, bases, hold
+from taskbound.flows.policy.operations import OperationCall, authorized, bases, hold
 from taskbound.flows.task import ChildOrder, TaskOrder
 from taskbound.flows.token.issuing import Exchanged, TaskTokenOrder, TransactionTokenOrder
 from taskbound.flows.token.standing import person_of
@@ -64,8 +64,8 @@ if TYPE_CHECKING:
     from taskbound.core.task import Task
     from taskbound.core.token import Token
     from taskbound.core.token.exchange import Exchange
-    from taskbound.flows.means import Means, Moved
-    from taskbound.flows.policy.operations import Basis
+    from taskbound.flows.means import Adapters, TaskChange
+    from taskbound.flows.policy.operations import AuthorizationBasis
     from taskbound.flows.token.issuing import Issued, Tokens
     from taskbound.flows.token.verifying import Verification
 
@@ -81,7 +81,7 @@ class Starts(Protocol):
 
     def end(
         self, namespace: str, task: str, event: TaskEvent, actor: Actor, *, reason: str
-    ) -> Sequence[Moved]:
+    ) -> Sequence[TaskChange]:
         pass
 
 
@@ -104,22 +104,22 @@ def actor_for(person: str, subject: Token, principal: Principal) -> Actor:
 T = TypeVar("T", TaskOrder, ChildOrder)
 
 
-def within_template(means: Means, order: T) -> T:
+def within_template(adapters: Adapters, order: T) -> T:
     """Returns the order with its template's time as the upper bound."""
-    with means.store.read() as snapshot:
+    with adapters.store.read() as snapshot:
         template = snapshot.tasks.template(order.namespace, order.template)
     if template is None:
         return order
     return replace(order, seconds=min(order.seconds or template.seconds, template.seconds))
 
 
-def granted(means: Means, token: Token) -> dict[str, JsonValue]:
+def granted(adapters: Adapters, token: Token) -> dict[str, JsonValue]:
     """Returns a task token's task, with the heartbeat in seconds; raises NoTaskError."""
-    with means.store.read() as snapshot:
+    with adapters.store.read() as snapshot:
         task = snapshot.tasks.task(token.namespace, token.task)
     if task is None:
         raise NoTaskError(f"no task is named `{token.task}`")
-    ground = TaskGround(scope=task.scope.digest, deadline=task.deadline)
+    ground = TaskTokenFacts(scope=task.scope.digest, deadline=task.deadline)
     return {**details_of(token, ground), "heartbeat": task.heartbeat, "grace": task.grace}
 
 
@@ -151,7 +151,7 @@ class Exchanges:
 
     def __init__(  # noqa: PLR0913 - the plugs of an exchange, each by its name
         self,
-        means: Means,
+        adapters: Adapters,
         *,
         tokens: Tokens,
         verification: Verification,
@@ -162,7 +162,7 @@ class Exchanges:
         unbelieved: Unbelieved,
     ) -> None:
         """`targets` are resources besides our issuer; `refused` and `unbelieved` record refusals."""
-        self._means = means
+        self._adapters = adapters
         self._tokens = tokens
         self._verification = verification
         self._tasks = tasks
@@ -202,7 +202,7 @@ class Exchanges:
         )
         try:
             issued = self._tokens.issue_task_token(order, actor_of(principal))
-            details = granted(self._means, issued.token)
+            details = granted(self._adapters, issued.token)
         except TaskboundError:
             if begun is not None:
                 why = "no token of it could be issued"
@@ -250,7 +250,7 @@ class Exchanges:
             unclaimed=True,
             bounded=True,
         )
-        order = within_template(self._means, order)
+        order = within_template(self._adapters, order)
         actor = actor_for(person_of(subject), subject, principal)
         with hold(*bases(), self._require(actor, subject, "task:start", order, principal.name)):
             return self._tasks.start(order, actor).id, actor
@@ -258,7 +258,7 @@ class Exchanges:
     def _handed_on(self, asked: Exchange, principal: Principal, subject: Token) -> tuple[str, Actor]:
         details = parse_details(asked.details)
         space = principal.namespace
-        with self._means.store.read() as snapshot:
+        with self._adapters.store.read() as snapshot:
             task = snapshot.tasks.task(space, subject.task)
             above = snapshot.identities.agent(space, subject.agent)
             mine = snapshot.identities.agent(space, principal.name)
@@ -280,19 +280,21 @@ class Exchanges:
             unclaimed=True,
             bounded=True,
         )
-        actor, told = actor_for(task.requester, subject, principal), within_template(self._means, order)
+        actor, told = actor_for(task.requester, subject, principal), within_template(self._adapters, order)
         with hold(*bases(), self._require(actor, subject, "task:delegate", told, principal.name)):
             return self._delegations.delegate(order, actor).id, actor
 
     def _require(
         self, actor: Actor, subject: Token, operation: str, order: TaskOrder | ChildOrder, agent: str
-    ) -> Basis:
+    ) -> AuthorizationBasis:
         proof = TokenProof(token=subject.id, binding=subject.binding, task=subject.task)
         person = Principal(
             kind=PrincipalKind.PERSON, namespace=subject.namespace, name=actor.name, proof=proof
         )
-        asked = Asked(principal=person, operation=OPERATIONS[operation], message=order)
-        return authorized(self._means, asked, lambda verdict, request: self._refused(verdict, request, agent))
+        asked = OperationCall(principal=person, operation=OPERATIONS[operation], message=order)
+        return authorized(
+            self._adapters, asked, lambda verdict, request: self._refused(verdict, request, agent)
+        )
 
     def _transaction(self, asked: Exchange, principal: Principal, binding: Binding | None) -> Exchanged:
         if asked.target != self._tokens.issuing.domain:
@@ -309,11 +311,11 @@ class Exchanges:
                 raise NotOpenError(f"`{name}` is no open action of that task")
             require_as_firm(binding, subject.binding)
             task, held = subject.task, subject
-        with self._means.store.read() as snapshot:
+        with self._adapters.store.read() as snapshot:
             action = snapshot.actions.action(principal.namespace, name)
         if action is None or action.task != task:
             raise NotOpenError(f"`{name}` is no open action of that task")
-        if not is_afar(action.connection):
+        if not is_network_holder(action.connection):
             raise NotOpenError(f"`{name}` is permitted to a gateway, which carries it out itself")
         if asked.scope != action.tool:
             raise BadScopeError("the scope of a transaction token is the tool of its action", where="scope")

@@ -27,9 +27,9 @@ from taskbound.core.token import (
     NoStatusPlaceError,
     NoTokenKeyError,
     NotOpenError,
-    PersonGround,
-    ServiceGround,
-    TaskGround,
+    PersonTokenFacts,
+    ServiceTokenFacts,
+    TaskTokenFacts,
     Token,
     TokenForm,
     agent_name,
@@ -42,7 +42,7 @@ from taskbound.core.token import (
 from taskbound.flows.identity.services import require_service
 from taskbound.flows.task import claim_task
 from taskbound.flows.token.revoking import revoke_rows
-from taskbound.flows.token.standing import OPEN, Draft, action_ground, write_token
+from taskbound.flows.token.standing import OPEN, TokenReadings, action_ground, write_token
 from taskbound.ports.signer import SignerUnavailableError
 from taskbound.ports.store import ConflictError
 
@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from taskbound.core.action import JsonValue
     from taskbound.core.clock import Instant
     from taskbound.core.identity.proof import Binding
-    from taskbound.flows.means import Actor, Means
+    from taskbound.flows.means import Actor, Adapters
     from taskbound.flows.token.keys import TokenKeys
     from taskbound.ports.store import Snapshot
     from taskbound.ports.token import TokenSigner
@@ -192,8 +192,8 @@ _OVER: Final = frozenset({"token-ended", "task-expired"})
 class Tokens:
     """Issues tokens; thread-safe, waits for the signer."""
 
-    def __init__(self, means: Means, issuing: Issuing, signer: TokenSigner, keys: TokenKeys) -> None:
-        self._means = means
+    def __init__(self, adapters: Adapters, issuing: Issuing, signer: TokenSigner, keys: TokenKeys) -> None:
+        self._adapters = adapters
         self._keys = keys
         self._signer = signer
         self.issuing = issuing
@@ -203,7 +203,7 @@ class Tokens:
             require_bound(order.binding)
         life = parse_life(order.life, TokenForm.TASK)
 
-        def draft(snapshot: Snapshot) -> Draft:
+        def draft(snapshot: Snapshot) -> TokenReadings:
             token, version, deadline = self._of_task(snapshot, order.namespace, order.task, order.agent)
             task = snapshot.tasks.task(order.namespace, order.task)
             scope = task.scope.digest if task is not None else ""
@@ -216,8 +216,8 @@ class Tokens:
                 list=1,
             )
             ends = (deadline, *_ends(order.until))
-            ground = TaskGround(scope=scope, deadline=deadline)
-            return Draft(
+            ground = TaskTokenFacts(scope=scope, deadline=deadline)
+            return TokenReadings(
                 token=shaped,
                 ground=ground,
                 life=life,
@@ -229,7 +229,7 @@ class Tokens:
 
         issued = self._issue(order.namespace, draft, actor)
         if order.begun:
-            claim_task(self._means, order.namespace, order.task)
+            claim_task(self._adapters, order.namespace, order.task)
         return issued
 
     def issue_person_token(self, order: PersonTokenOrder, actor: Actor) -> Issued:
@@ -237,7 +237,7 @@ class Tokens:
             require_bound(order.binding)
         life = parse_life(order.life, TokenForm.PERSON)
 
-        def draft(snapshot: Snapshot) -> Draft:
+        def draft(snapshot: Snapshot) -> TokenReadings:
             _require_present(snapshot, order.namespace, order.person)
             token = self._blank(
                 order.namespace, TokenForm.PERSON, name_of("person", order.namespace, order.person)
@@ -251,7 +251,7 @@ class Tokens:
                 parent=order.parent,
                 list=1,
             )
-            return Draft(token=shaped, ground=PersonGround(), life=life, ends=_ends(order.until))
+            return TokenReadings(token=shaped, ground=PersonTokenFacts(), life=life, ends=_ends(order.until))
 
         return self._issue(order.namespace, draft, actor)
 
@@ -260,7 +260,7 @@ class Tokens:
         require_bound(order.binding)
         life = parse_life(order.life, TokenForm.SERVICE)
 
-        def draft(snapshot: Snapshot) -> Draft:
+        def draft(snapshot: Snapshot) -> TokenReadings:
             require_service(snapshot, order.namespace, order.service, order.proven_by)
             token = self._blank(
                 order.namespace, TokenForm.SERVICE, service_name(order.namespace, order.service)
@@ -272,7 +272,7 @@ class Tokens:
                 proven_by=order.proven_by,
                 list=1,
             )
-            return Draft(token=shaped, ground=ServiceGround(), life=life, ends=())
+            return TokenReadings(token=shaped, ground=ServiceTokenFacts(), life=life, ends=())
 
         return self._issue(order.namespace, draft, actor)
 
@@ -280,7 +280,7 @@ class Tokens:
         life = parse_life(order.life, TokenForm.TRANSACTION)
         parse_content_digest(order.content)
 
-        def draft(snapshot: Snapshot) -> Draft:
+        def draft(snapshot: Snapshot) -> TokenReadings:
             token, version, deadline = self._of_task(snapshot, order.namespace, order.task, order.agent)
             action = snapshot.actions.action(order.namespace, order.action)
             if (
@@ -298,7 +298,7 @@ class Tokens:
                 parent=order.parent,
                 binding=order.binding,
             )
-            return Draft(
+            return TokenReadings(
                 token=shaped,
                 ground=action_ground(snapshot, action, order.parent),
                 life=life,
@@ -312,7 +312,7 @@ class Tokens:
     def _blank(self, namespace: str, form: TokenForm, subject: str) -> Token:
         return Token(
             namespace=namespace,
-            id=self._means.chance.name("tok"),
+            id=self._adapters.chance.name("tok"),
             form=form,
             issuer=self.issuing.issuer,
             subject=subject,
@@ -327,7 +327,7 @@ class Tokens:
     def _of_task(
         self, snapshot: Snapshot, namespace: str, task: str, agent: str
     ) -> tuple[Token, tuple[int, int], Instant]:
-        now = self._means.clock.now()
+        now = self._adapters.clock.now()
         require_not_stopped(snapshot.revocation.kill_switch(namespace))
         found = snapshot.identities.agent(namespace, agent)
         if found is None:
@@ -344,13 +344,13 @@ class Tokens:
         )
         return token, (found.version, line[0].version), min(one.deadline for one in line)
 
-    def _issue(self, namespace: str, draft: Callable[[Snapshot], Draft], actor: Actor) -> Issued:
+    def _issue(self, namespace: str, draft: Callable[[Snapshot], TokenReadings], actor: Actor) -> Issued:
         tended = False
         for _ in range(_TRIES):
-            with self._means.store.read() as snapshot:
+            with self._adapters.store.read() as snapshot:
                 drawn = draft(snapshot)
             try:
-                token = self._means.store.write(partial(write_token, self._means, drawn, actor))
+                token = self._adapters.store.write(partial(write_token, self._adapters, drawn, actor))
             except ConflictError:
                 continue
             except NoTokenKeyError:
@@ -368,10 +368,10 @@ class Tokens:
         except TaskboundError as error:
             why = f"it could not be signed: {error.message}"
             with suppress(UnavailableError):  # its text was never given out, so the row is void
-                self._means.store.write(
-                    lambda tx: revoke_rows(tx, self._means, [token], why=why, actor=actor, unsigned=True)
+                self._adapters.store.write(
+                    lambda tx: revoke_rows(tx, self._adapters, [token], why=why, actor=actor, unsigned=True)
                 )
-            if error.code in _OVER and self._means.clock.now() < token.expires:
+            if error.code in _OVER and self._adapters.clock.now() < token.expires:
                 raise SignerUnavailableError(
                     "the signer takes a token for over that was just written: its clock is ahead of ours",
                     remedy="set the clocks of both by one source of time, and ask again",

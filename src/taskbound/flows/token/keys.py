@@ -66,7 +66,7 @@ if TYPE_CHECKING:
 
     from taskbound.core.action import JsonValue
     from taskbound.core.token import Token
-    from taskbound.flows.means import Means
+    from taskbound.flows.means import Adapters
     from taskbound.ports.clock import Clock
     from taskbound.ports.store import Readable, Snapshot, Transaction
     from taskbound.ports.token import TokenKey, TokenKeyStore, TokenSigner
@@ -97,17 +97,17 @@ class _Making:
 class TokenKeys:
     """Rotates and revokes keys; thread-safe, waits for the signer."""
 
-    def __init__(self, means: Means, signer: TokenSigner) -> None:
-        self._means = means
+    def __init__(self, adapters: Adapters, signer: TokenSigner) -> None:
+        self._adapters = adapters
         self._signer = signer
 
     def all_keys(self) -> tuple[IssuingKey, ...]:
         """Returns every key, oldest first."""
-        with self._means.store.read() as snapshot:
+        with self._adapters.store.read() as snapshot:
             return snapshot.tokens.all_keys()
 
     def tend(self) -> tuple[str, ...]:
-        if rotation_due(self.all_keys(), self._means.clock.now()):
+        if rotation_due(self.all_keys(), self._adapters.clock.now()):
             self.rotate(Actor(name="daemon", proof="own process"), forced=False)
         return self._signer.destroy_keys()
 
@@ -129,7 +129,7 @@ class TokenKeys:
         for _ in range(_TRIES):
             made = tuple(making.made)
             try:
-                self._means.store.write(partial(work, making))
+                self._adapters.store.write(partial(work, making))
             except ConflictError:
                 making.made[:] = made
                 if making.wanted:
@@ -141,21 +141,21 @@ class TokenKeys:
 
     def _rotate(self, actor: Actor, making: _Making, tx: Transaction, *, forced: bool) -> None:
         keys = tx.tokens.lock_keys(moves=True)
-        now = self._means.clock.now()
+        now = self._adapters.clock.now()
         if not forced and not rotation_due(keys, now):
             return  # another daemon did it
         self._advance(tx, keys, actor, making, now, forced=forced)
 
     def _revoke(self, kid: str, actor: Actor, why: str, _making: _Making, tx: Transaction) -> None:
         keys = tx.tokens.lock_keys(moves=True)
-        now = self._means.clock.now()
+        now = self._adapters.clock.now()
         key = next((one for one in keys if one.kid == kid), None)
         if key is None:
             raise UnknownTokenKeyError(f"no key is named `{kid}`")
         revoked = move_key(key, TokenKeyEvent.REVOKE, now, why)
         tx.tokens.put_key(revoked, expect=key.state)
         event = TokenKeyRevoked(key=kid, before=key.state.value, why=why, by=actor.name, proof=actor.proof)
-        tx.audit.append(DEFAULT_NAMESPACE, self._means.writer, [event], now)
+        tx.audit.append(DEFAULT_NAMESPACE, self._adapters.writer, [event], now)
         following = next((one for one in keys if one.state is TokenKeyState.NEXT), None)
         if key.state is TokenKeyState.CURRENT and following is not None:
             current = move_key(following, TokenKeyEvent.USE, now)
@@ -163,7 +163,7 @@ class TokenKeys:
             taken = TokenKeyRotated(
                 current=current.kid, retired="", following="", forced=False, by=actor.name, proof=actor.proof
             )
-            tx.audit.append(DEFAULT_NAMESPACE, self._means.writer, [taken], now)
+            tx.audit.append(DEFAULT_NAMESPACE, self._adapters.writer, [taken], now)
 
     def _advance(
         self,
@@ -197,7 +197,7 @@ class TokenKeys:
             by=actor.name,
             proof=actor.proof,
         )
-        tx.audit.append(DEFAULT_NAMESPACE, self._means.writer, [event], now)
+        tx.audit.append(DEFAULT_NAMESPACE, self._adapters.writer, [event], now)
 
 
 KINDS_OF_FORM: Final[Mapping[TokenForm, TokenKind]] = {
@@ -342,21 +342,21 @@ _KEPT: Final = 8
 class Published:
     """The published documents; thread-safe."""
 
-    def __init__(self, means: Means, signer: TokenSigner) -> None:
-        self._means = means
+    def __init__(self, adapters: Adapters, signer: TokenSigner) -> None:
+        self._adapters = adapters
         self._signer = signer
         self._lists: dict[int, SignedList] = {}
         self._lock = Lock()
 
     def keys(self) -> bytes:
-        now = self._means.clock.now()
-        with self._means.store.read() as snapshot:
+        now = self._adapters.clock.now()
+        with self._adapters.store.read() as snapshot:
             shown = [one for one in snapshot.tokens.all_keys() if is_published(one, now)]
         keys: list[JsonValue] = [json.loads(one.public) for one in shown]
         return canonical({"keys": keys})
 
     def status_list(self, number: int) -> str:
-        now = self._means.clock.now()
+        now = self._adapters.clock.now()
         if not is_listed(number, now):
             raise UnknownStatusListError(f"there is no status list `{number}` now")
         with self._lock:

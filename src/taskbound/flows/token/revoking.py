@@ -31,11 +31,13 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from taskbound.core.token import Claim, Token, Use
-    from taskbound.flows.means import Actor, Means
+    from taskbound.flows.means import Actor, Adapters
     from taskbound.ports.store import Transaction
 
 
-def revoke_token(means: Means, namespace: str, token: str, actor: Actor, *, owns: bool, why: str) -> Token:
+def revoke_token(
+    adapters: Adapters, namespace: str, token: str, actor: Actor, *, owns: bool, why: str
+) -> Token:
     """Revokes a token for a person; the same again changes nothing."""
 
     def work(tx: Transaction) -> Token:
@@ -44,26 +46,26 @@ def revoke_token(means: Means, namespace: str, token: str, actor: Actor, *, owns
             raise UnknownTokenError(f"no token is named `{token}`")
         if not owns:
             _require_theirs(tx, found, actor)
-        revoke_rows(tx, means, [found], why=why, actor=actor)
+        revoke_rows(tx, adapters, [found], why=why, actor=actor)
         return tx.tokens.token(namespace, token) or found
 
-    return means.store.write(work, reserve=True)
+    return adapters.store.write(work, reserve=True)
 
 
-def revoke_own(means: Means, token: Token, client: str, actor: Actor) -> None:
+def revoke_own(adapters: Adapters, token: Token, client: str, actor: Actor) -> None:
     """Raises ForeignTokenError; `client` is the caller as tokens name it, `actor` as records do."""
 
     def work(tx: Transaction) -> None:
         if client not in _clients(tx, token):
             raise ForeignTokenError("the token was issued to another client")
-        revoke_rows(tx, means, [token], why="its client gave it back", actor=actor)
+        revoke_rows(tx, adapters, [token], why="its client gave it back", actor=actor)
 
-    means.store.write(work, reserve=True)
+    adapters.store.write(work, reserve=True)
 
 
 def revoke_rows(
     tx: Transaction,
-    means: Means,
+    adapters: Adapters,
     tokens: Sequence[Token],
     *,
     why: str,
@@ -74,7 +76,7 @@ def revoke_rows(
     if not tokens:
         return ()
     namespace = tokens[0].namespace
-    now = means.clock.now()
+    now = adapters.clock.now()
     gone = tx.tokens.revoke(namespace, [one.id for one in tokens], now, why, unsigned=unsigned)
     events = [
         TokenRevoked(
@@ -89,7 +91,7 @@ def revoke_rows(
         for one in tokens
         if one.id in gone
     ]
-    tx.audit.append(namespace, means.writer, events, now)
+    tx.audit.append(namespace, adapters.writer, events, now)
     return gone
 
 
@@ -121,26 +123,26 @@ _KEPT: Final = days(1)
 _TURN: Final = 1000
 
 
-def sweep_tokens(means: Means) -> int:
+def sweep_tokens(adapters: Adapters) -> int:
     """Deletes up to a thousand tokens that ended a day ago; returns their number."""
-    before = Instant(min(means.clock.now(), means.store.last_instant()) - _KEPT)
-    return means.store.write(lambda tx: tx.tokens.sweep(before, limit=_TURN))
+    before = Instant(min(adapters.clock.now(), adapters.store.last_instant()) - _KEPT)
+    return adapters.store.write(lambda tx: tx.tokens.sweep(before, limit=_TURN))
 
 
 _APART: Final = minutes(2)
 
 
-def use_claim(means: Means, claim: Claim) -> None:
+def use_claim(adapters: Adapters, claim: Claim) -> None:
     """Uses a claim; raises ReplayedError if it was used before."""
-    (use,) = use_claims(means, [claim])
+    (use,) = use_claims(adapters, [claim])
     require_first(use, claim.kind)
 
 
-def use_claims(means: Means, claims: Sequence[Claim]) -> tuple[Use, ...]:
-    return means.store.write(lambda tx: tx.claims.use(claims))
+def use_claims(adapters: Adapters, claims: Sequence[Claim]) -> tuple[Use, ...]:
+    return adapters.store.write(lambda tx: tx.claims.use(claims))
 
 
-def sweep_claims(means: Means) -> int:
+def sweep_claims(adapters: Adapters) -> int:
     """Deletes up to a thousand claims past their window; returns their number."""
-    before = Instant(min(means.clock.now(), means.store.last_instant()) - _APART)
-    return means.store.write(lambda tx: tx.claims.sweep(before, limit=_TURN))
+    before = Instant(min(adapters.clock.now(), adapters.store.last_instant()) - _APART)
+    return adapters.store.write(lambda tx: tx.claims.sweep(before, limit=_TURN))

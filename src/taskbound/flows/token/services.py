@@ -60,8 +60,8 @@ if TYPE_CHECKING:
     from taskbound.core.identity.proof import Binding, Principal
     from taskbound.core.identity.service import Service
     from taskbound.core.token import Token
-    from taskbound.core.token.shared import SharedBeginning, SharedWish, Tally
-    from taskbound.flows.means import Means
+    from taskbound.core.token.shared import SharedBeginning, SharedRequest, Tally
+    from taskbound.flows.means import Adapters
     from taskbound.flows.token.issuing import Issued, Tokens
     from taskbound.flows.token.verifying import Verification
     from taskbound.ports.store import Snapshot, Transaction
@@ -97,12 +97,12 @@ def give_service_token(
 
 
 def introspect_for_service(
-    means: Means, verification: Verification, principal: Principal, text: str
+    adapters: Adapters, verification: Verification, principal: Principal, text: str
 ) -> dict[str, JsonValue]:
     """Returns a token's introspection for a service (RFC 7662 §2.2)."""
     found = verification.known(text, transactions=True)
     domain = verification.domain
-    with means.store.read() as snapshot:
+    with adapters.store.read() as snapshot:
         service = require_service(snapshot, principal.namespace, principal.name, _key(principal))
         if found is None or found.namespace != service.namespace:
             return {"active": False}
@@ -111,7 +111,7 @@ def introspect_for_service(
             if row is None:
                 raise UnknownTokenError("that token was not issued here")
             _require_meant(snapshot, service, row, domain)
-            require_token_stands(snapshot, row, means.clock.now())
+            require_token_stands(snapshot, row, adapters.clock.now())
             claims = claims_of(row, ground_of(snapshot, row))
         except DeniedError:
             return {"active": False}
@@ -173,21 +173,21 @@ class _Ground:
 class SharedClaims:
     """Shared claims; calls run in the worker's thread, one at a time."""
 
-    def __init__(self, means: Means) -> None:
-        self._means = means
+    def __init__(self, adapters: Adapters) -> None:
+        self._adapters = adapters
         self._seen: dict[tuple[str, str], int] = {}
         """How often the claims of each service had changed when last seen."""
 
-    def begin(self, asker: Asker, wish: SharedWish) -> SharedBeginning:
+    def begin(self, asker: Asker, wish: SharedRequest) -> SharedBeginning:
         """Begins a request durably, or returns what is known of it."""
         for _ in range(_TRIES):
-            with self._means.store.read() as snapshot:
+            with self._adapters.store.read() as snapshot:
                 found = snapshot.shared_claims.claim(asker.namespace, asker.service, wish.txn)
                 if found is not None:
-                    return shared_again(found, wish, self._means.clock.now())
+                    return shared_again(found, wish, self._adapters.clock.now())
                 ground = self._ground(snapshot, asker, wish)
             try:
-                told, tally = self._means.store.write(partial(self._begin, asker, wish, ground))
+                told, tally = self._adapters.store.write(partial(self._begin, asker, wish, ground))
             except ConflictError:
                 continue
             self._see(tally)
@@ -208,19 +208,19 @@ class SharedClaims:
             tx.shared_claims.put_tally(moved)
             return moved
 
-        self._see(self._means.store.write(work))
+        self._see(self._adapters.store.write(work))
 
     def use(self, asker: Asker, kind: str, digest: str, until: Instant) -> None:
         """Raises BadClaimError for a window too long, ReplayedError also if unknown, or UnavailableError."""
-        if until > self._means.clock.now() + _WINDOW:
+        if until > self._adapters.clock.now() + _WINDOW:
             raise BadClaimError("nothing serves once for as long as that", where="until")
         shown = claim_of(asker.namespace, ClaimKind.SHOWN, asker.service, kind, digest, until=until)
-        use_claim(self._means, shown)
+        use_claim(self._adapters, shown)
 
     def sweep(self) -> int:
-        means = self._means
-        before = Instant(min(means.clock.now(), means.store.last_instant()) - _APART)
-        with means.store.read() as snapshot:
+        adapters = self._adapters
+        before = Instant(min(adapters.clock.now(), adapters.store.last_instant()) - _APART)
+        with adapters.store.read() as snapshot:
             due = snapshot.shared_claims.due(before)
         return sum(self._forget(namespace, service, before) for namespace, service in due)
 
@@ -234,12 +234,12 @@ class SharedClaims:
             tx.shared_claims.put_tally(moved)
             return len(gone), moved
 
-        count, tally = self._means.store.write(work)
+        count, tally = self._adapters.store.write(work)
         self._see(tally)
         return count
 
-    def _ground(self, snapshot: Snapshot, asker: Asker, wish: SharedWish) -> _Ground:
-        space, now = asker.namespace, self._means.clock.now()
+    def _ground(self, snapshot: Snapshot, asker: Asker, wish: SharedRequest) -> _Ground:
+        space, now = asker.namespace, self._adapters.clock.now()
         own = snapshot.tokens.token(space, asker.token)
         if own is None or own.form is not TokenForm.SERVICE:
             raise UnknownTokenError("the service shows no token of its own that was issued here")
@@ -265,9 +265,9 @@ class SharedClaims:
         )
 
     def _begin(
-        self, asker: Asker, wish: SharedWish, ground: _Ground, tx: Transaction
+        self, asker: Asker, wish: SharedRequest, ground: _Ground, tx: Transaction
     ) -> tuple[SharedBeginning, Tally]:
-        now = self._means.clock.now()
+        now = self._adapters.clock.now()
         service = lock_service(tx, asker.namespace, asker.service, ground.own.proven_by)
         _require_ground(tx, ground, service, now)
         tally = self._tally(tx, asker.namespace, asker.service)

@@ -22,13 +22,13 @@ from taskbound.core.identity import PersonState, UnknownIdentityError, require_a
 from taskbound.core.revocation import require_not_stopped
 from taskbound.core.task import NoTaskError, require_going, require_live
 from taskbound.core.token import (
-    ActionGround,
+    ActionTokenFacts,
     NoTokenKeyError,
     NotOpenError,
     OtherKindError,
-    PersonGround,
-    ServiceGround,
-    TaskGround,
+    PersonTokenFacts,
+    ServiceTokenFacts,
+    TaskTokenFacts,
     Token,
     TokenForm,
     TokenKeyState,
@@ -53,7 +53,7 @@ if TYPE_CHECKING:
     from taskbound.core.clock import Instant
     from taskbound.core.token import Ground, IssuingKey
     from taskbound.core.token.authorization.request import Admission
-    from taskbound.flows.means import Actor, Means
+    from taskbound.flows.means import Actor, Adapters
     from taskbound.ports.action import StoredAction
     from taskbound.ports.store import Snapshot, Transaction
 
@@ -122,18 +122,18 @@ def ground_of(snapshot: Snapshot, token: Token) -> Ground:
             task = snapshot.tasks.task(token.namespace, token.task)
             if task is None:
                 raise NoTaskError(f"no task is named `{token.task}`")
-            return TaskGround(scope=task.scope.digest, deadline=task.deadline)
+            return TaskTokenFacts(scope=task.scope.digest, deadline=task.deadline)
         case TokenForm.PERSON:
-            return PersonGround()
+            return PersonTokenFacts()
         case TokenForm.SERVICE:
-            return ServiceGround()
+            return ServiceTokenFacts()
         case TokenForm.TRANSACTION:
             return action_ground(snapshot, _require_open(snapshot, token), token.parent)
         case _ as never:
             assert_never(never)
 
 
-def action_ground(snapshot: Snapshot, action: StoredAction, parent: str) -> ActionGround:
+def action_ground(snapshot: Snapshot, action: StoredAction, parent: str) -> ActionTokenFacts:
     """Returns an action token's basis; `parent` is the token it is asked for with, '' for none."""
     if credential_kind(action.tool) is not None:
         raise NotOpenError(f"`{action.id}` asks for a credential, and nothing downstream sees that")
@@ -142,7 +142,7 @@ def action_ground(snapshot: Snapshot, action: StoredAction, parent: str) -> Acti
     line = snapshot.tasks.lineage(action.namespace, action.task)
     admission = _admission_above(snapshot, action.namespace, parent)
     approvers = [one.person for one in used.answers if one.kind is AnswerKind.APPROVE] if used else []
-    return ActionGround(
+    return ActionTokenFacts(
         tool=action.tool,
         server=action.server,
         digest=action.digest,
@@ -202,7 +202,7 @@ def _require_open(snapshot: Snapshot, token: Token) -> StoredAction:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Draft:
+class TokenReadings:
     """What was read for a token, to be compared under lock."""
 
     token: Token
@@ -218,7 +218,7 @@ class Draft:
     """Whether who gets it is let in to its task by it (`flows.task.unclaimed`)."""
 
 
-def write_token(means: Means, drawn: Draft, actor: Actor, tx: Transaction) -> Token:
+def write_token(adapters: Adapters, drawn: TokenReadings, actor: Actor, tx: Transaction) -> Token:
     space = drawn.token.namespace
     if drawn.token.form is TokenForm.PERSON:
         persons, _ = tx.identities.lock_grantors(space)
@@ -237,7 +237,7 @@ def write_token(means: Means, drawn: Draft, actor: Actor, tx: Transaction) -> To
             raise NotOpenError(f"`{drawn.token.action}` is no open action of that task")
     if drawn.token.task:
         heads = tx.tasks.lock_heads(space, {drawn.token.task})
-        require_live(drawn.token.task, heads, means.clock.now())
+        require_live(drawn.token.task, heads, adapters.clock.now())
         if heads[drawn.token.task].version != drawn.task:
             raise ConflictError(f"task `{drawn.token.task}` changed meanwhile")
     if drawn.claims:
@@ -246,7 +246,7 @@ def write_token(means: Means, drawn: Draft, actor: Actor, tx: Transaction) -> To
     key = next((one for one in keys.values() if one.state is TokenKeyState.CURRENT), None)
     if key is None:
         raise NoTokenKeyError("no key signs tokens now")
-    now = means.clock.now()
+    now = adapters.clock.now()
     issued, expires = life_of(drawn.life, now, *drawn.ends, *_ends(tx, drawn.token, keys, now))
     listed = bool(drawn.token.list)
     token = replace(
@@ -255,10 +255,10 @@ def write_token(means: Means, drawn: Draft, actor: Actor, tx: Transaction) -> To
         expires=expires,
         key=key.kid,
         list=list_of(expires) if listed else 0,
-        index=place_of(means.chance.secret()) if listed else 0,
+        index=place_of(adapters.chance.secret()) if listed else 0,
     )
     token = replace(token, digest=claims_digest(claims_of(token, drawn.ground)))
-    tx.audit.append(space, means.writer, [_event(token, actor)], now)
+    tx.audit.append(space, adapters.writer, [_event(token, actor)], now)
     token = replace(token, record=tx.audit.last_number())
     tx.tokens.insert(token)
     return token

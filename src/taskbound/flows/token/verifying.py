@@ -1,7 +1,7 @@
 """Verifies a presented token of ours: first its format, then its row (ADR 0058).
 
 - Only the signature check is cached, by digest of the text and audience; row and times are checked each time.
-  Only within one snapshot are reads shared (`OneLook`).
+  Only within one snapshot are reads shared (`SharedSnapshot`).
 - A caller without right to a token learns only that it is not active (RFC 7662 §2.2).
 - `DPoP` comes with one proof for this request and token by the bound key (RFC 9449 §7.1); a DPoP-bound token
   is refused as `Bearer`. A proof is used once, and only stored for a valid token. `Bearer` uses the key of
@@ -58,7 +58,7 @@ if TYPE_CHECKING:
     from taskbound.core.action import JsonValue
     from taskbound.core.clock import Instant
     from taskbound.core.token import Claim, Token
-    from taskbound.flows.means import Actor, Means, OneLook
+    from taskbound.flows.means import Actor, Adapters, SharedSnapshot
     from taskbound.flows.token.issuing import Issuing
     from taskbound.ports.store import Snapshot
     from taskbound.wire.jose import Jwk, Jws, UnverifiedJws
@@ -83,8 +83,8 @@ class Verified:
 class Verification:
     """Verifies tokens; thread-safe."""
 
-    def __init__(self, means: Means, issuing: Issuing) -> None:
-        self._means = means
+    def __init__(self, adapters: Adapters, issuing: Issuing) -> None:
+        self._adapters = adapters
         self._issuing = issuing
         self._seen: OrderedDict[tuple[str, str], Jws] = OrderedDict()
         self._parsed: OrderedDict[str, UnverifiedJws] = OrderedDict()
@@ -98,7 +98,7 @@ class Verification:
         shown: Binding | None,
         namespace: str = "",
         stands: Stands = require_token_stands,
-        one_look: OneLook | None = None,
+        one_look: SharedSnapshot | None = None,
     ) -> Verified:
         """`shown` is the key proven by TLS or a DPoP proof of this very token (`ath`), None if none."""
         if one_look is None:
@@ -113,14 +113,14 @@ class Verification:
 
     def _verified(self, text: str, audience: str, namespace: str, stands: Stands) -> Verified:
         jws = self.read(text)
-        with self._means.store.read() as snapshot:
+        with self._adapters.store.read() as snapshot:
             return self._look(text, jws, audience, namespace, stands, snapshot)
 
     def _look(
         self, text: str, jws: UnverifiedJws, audience: str, namespace: str, stands: Stands, snapshot: Snapshot
     ) -> Verified:
         row = _row(snapshot, jws)
-        now = self._means.clock.now()
+        now = self._adapters.clock.now()
         believed = self._believe(snapshot, text, jws, audience, now)
         if row is None or (namespace and row.namespace != namespace):
             raise UnknownTokenError("that token was not issued here")
@@ -142,9 +142,9 @@ class Verification:
         row = self._mine(text, client, audiences)
         if row is None:
             return {"active": False}
-        with self._means.store.read() as snapshot:
+        with self._adapters.store.read() as snapshot:
             try:
-                require_token_stands(snapshot, row, self._means.clock.now())
+                require_token_stands(snapshot, row, self._adapters.clock.now())
                 claims = claims_of(row, ground_of(snapshot, row))
             except DeniedError:
                 return {"active": False}
@@ -155,7 +155,7 @@ class Verification:
         """Revokes the client's own token, if it is ours (RFC 7009 §2.1); raises ForeignTokenError."""
         row = self.known(text)
         if row is not None:
-            revoke_own(self._means, row, client, actor)
+            revoke_own(self._adapters, row, client, actor)
 
     @property
     def domain(self) -> str:
@@ -166,7 +166,7 @@ class Verification:
         """Returns the row of a text that our key signed, valid or not; None for others."""
         try:
             jws = self._any(text) if transactions else self.read(text)
-            with self._means.store.read() as snapshot:
+            with self._adapters.store.read() as snapshot:
                 row = _row(snapshot, jws)
                 if row is None:
                     return None
@@ -217,7 +217,7 @@ class Verification:
             audience=audience,
             keys=() if key is None else (_public(key.public),),
         )
-        believed = verify_jws(jws, trust=trust, check=self._means.tokens, now=now)
+        believed = verify_jws(jws, trust=trust, check=self._adapters.tokens, now=now)
         with self._lock:
             self._seen[name] = believed
             while len(self._seen) > _REMEMBERED:
@@ -278,7 +278,7 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Shower:
+class Presenter:
     """The presenter of a valid token, with claims that must be used for the first time."""
 
     verified: Verified
@@ -291,15 +291,15 @@ class Shower:
 
 
 def read_shown(  # noqa: PLR0913 - a request, and what is asked of the token that it shows
-    means: Means,
+    adapters: Adapters,
     verification: Verification,
     request: Request,
     *,
     audience: str,
     namespace: str = "",
     stands: Stands = require_token_stands,
-    one_look: OneLook | None = None,
-) -> Shower:
+    one_look: SharedSnapshot | None = None,
+) -> Presenter:
     """Verifies a request's token; the caller must still use its proof. `namespace` empty means any."""
     told = _TOKEN.fullmatch(request.authorization)
     if told is None:
@@ -311,12 +311,12 @@ def read_shown(  # noqa: PLR0913 - a request, and what is asked of the token tha
         verified = verification.verify(
             text,
             audience=audience,
-            shown=_certificate(means, request),
+            shown=_certificate(adapters, request),
             namespace=namespace,
             stands=stands,
             one_look=one_look,
         )
-        return Shower(verified=verified, claim=None)
+        return Presenter(verified=verified, claim=None)
     proof = read_dpop(
         [request.dpop] if request.dpop else [],
         request=DpopRequest(
@@ -324,8 +324,8 @@ def read_shown(  # noqa: PLR0913 - a request, and what is asked of the token tha
             uri=request.uri,
             token=BoundToken(digest=token_hash(text), jkt=_claimed_key(verification, text)),
         ),
-        check=means.tokens,
-        now=means.clock.now(),
+        check=adapters.tokens,
+        now=adapters.clock.now(),
     )
     shown = Binding(kind=BindingKind.DPOP, thumbprint=proof.jkt)
     verified = verification.verify(
@@ -333,7 +333,7 @@ def read_shown(  # noqa: PLR0913 - a request, and what is asked of the token tha
     )
     space = verified.principal.namespace
     claim = claim_of(space, ClaimKind.DPOP, proof.jkt, proof.id, until=proof.until)
-    return Shower(verified=verified, claim=claim)
+    return Presenter(verified=verified, claim=claim)
 
 
 def require_task_kind(authorization: str) -> None:
@@ -346,10 +346,10 @@ def require_task_kind(authorization: str) -> None:
             raise OtherKindError("the token is not a task's")
 
 
-def _certificate(means: Means, request: Request) -> Binding | None:
+def _certificate(adapters: Adapters, request: Request) -> Binding | None:
     if not request.certificate:
         return None
-    means.svids.require_current(request.certificate, now=means.clock.now())
+    adapters.svids.require_current(request.certificate, now=adapters.clock.now())
     thumbprint = encode_base64url(sha256(request.certificate).digest())
     return Binding(kind=BindingKind.MTLS, thumbprint=thumbprint)
 

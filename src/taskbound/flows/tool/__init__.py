@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from taskbound.flows.tool.errors import OtherDefinitionError, UnknownServerError, UpstreamExistsError
-from taskbound.flows.tool.pin import Declaration, Difference, Pins, Sights
+from taskbound.flows.tool.pin import Declaration, Difference, PinComparison, Pins
 
 __all__ = [
     "Declaration",
     "Difference",
     "OtherDefinitionError",
+    "PinComparison",
     "Pins",
-    "Sights",
     "UnknownServerError",
     "UpstreamExistsError",
 ]

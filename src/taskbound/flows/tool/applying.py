@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from taskbound.core.audit import Event
     from taskbound.core.identity import Person
-    from taskbound.flows.means import Actor, Means
+    from taskbound.flows.means import Actor, Adapters
     from taskbound.flows.tool.pin import Declaration
     from taskbound.ports.store import Transaction
     from taskbound.ports.tool import PinnedServer, PinnedTool, ToolReads
@@ -46,7 +46,13 @@ class TooManyApproversError(MalformedError):
 
 
 def set_approvers(
-    means: Means, namespace: str, tool: str, approvers: tuple[str, ...] | None, *, actor: Actor, owns: bool
+    adapters: Adapters,
+    namespace: str,
+    tool: str,
+    approvers: tuple[str, ...] | None,
+    *,
+    actor: Actor,
+    owns: bool,
 ) -> tuple[str, ...]:
     """Sets a tool's approvers; None restores the agent's approvers."""
     require_self(actor, (), owns=owns)
@@ -66,9 +72,9 @@ def set_approvers(
         event = ToolApproversChanged(
             tool=tool, approvers=named, by=actor.name, proof=actor.proof, own=approvers is not None
         )
-        tx.audit.append(namespace, means.writer, [event], means.clock.now())
+        tx.audit.append(namespace, adapters.writer, [event], adapters.clock.now())
 
-    means.store.write(work)
+    adapters.store.write(work)
     return named
 
 
@@ -80,7 +86,9 @@ def require_few(approvers: tuple[str, ...]) -> tuple[str, ...]:
     return named
 
 
-def set_owner(means: Means, namespace: str, tool: str, owner: str, *, actor: Actor, owns: bool) -> PinnedTool:
+def set_owner(
+    adapters: Adapters, namespace: str, tool: str, owner: str, *, actor: Actor, owns: bool
+) -> PinnedTool:
     def work(tx: Transaction) -> PinnedTool:
         pin = tx.tools.tool(namespace, tool)
         if pin is None:
@@ -91,10 +99,10 @@ def set_owner(means: Means, namespace: str, tool: str, owner: str, *, actor: Act
         tx.tools.put_tool(after, expect=pin.version)
         persons, _ = tx.identities.lock_grantors(namespace)
         event = owned_by(pin, owner, persons, actor, owns=owns)
-        tx.audit.append(namespace, means.writer, [event], means.clock.now())
+        tx.audit.append(namespace, adapters.writer, [event], adapters.clock.now())
         return after
 
-    return means.store.write(work)
+    return adapters.store.write(work)
 
 
 def owned_by(
@@ -117,7 +125,7 @@ _PEOPLE: Final = frozenset({"approvers", "owner"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ToolSaying:
+class ToolDeclaration:
     """What a tool file declares of one tool."""
 
     name: str
@@ -130,11 +138,11 @@ class ToolSaying:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Saying:
+class FileDeclaration:
     """What a tool file declares of a server and its tools."""
 
     server: str
-    tools: tuple[ToolSaying, ...]
+    tools: tuple[ToolDeclaration, ...]
     shareable: bool | None = None
     """None where nothing is said of it."""
 
@@ -184,15 +192,15 @@ class _Step:
         return any(one.what not in _PEOPLE for one in self.changes)
 
 
-def compare_file(means: Means, namespace: str, said: Saying) -> Applied:
-    with means.store.read() as snapshot:
+def compare_file(adapters: Adapters, namespace: str, said: FileDeclaration) -> Applied:
+    with adapters.store.read() as snapshot:
         return _found(_sharing(snapshot.tools, namespace, said), _steps(snapshot.tools, namespace, said))
 
 
 def apply_file(  # noqa: PLR0913 -- what is said, by whom, and the two words that it needs
-    means: Means,
+    adapters: Adapters,
     namespace: str,
-    said: Saying,
+    said: FileDeclaration,
     *,
     agreed: str,
     relax: bool,
@@ -219,10 +227,10 @@ def apply_file(  # noqa: PLR0913 -- what is said, by whom, and the two words tha
         events += _own(tx, namespace, [step for step in changing if step.owned], actor, owns=owns)
         events += _name(tx, namespace, [step for step in changing if step.old != step.new], actor, owns=owns)
         if events:
-            tx.audit.append(namespace, means.writer, events, means.clock.now())
+            tx.audit.append(namespace, adapters.writer, events, adapters.clock.now())
         return found
 
-    return means.store.write(work)
+    return adapters.store.write(work)
 
 
 def _own(
@@ -253,7 +261,7 @@ def _name(
     return events
 
 
-def _sharing(tools: ToolReads, namespace: str, said: Saying) -> _Sharing:
+def _sharing(tools: ToolReads, namespace: str, said: FileDeclaration) -> _Sharing:
     server = require_server(tools.server(namespace, said.server), said.server)
     before = parse_object(server.spec).get("shareable") is True
     return _Sharing(server=server, before=before, after=before if said.shareable is None else said.shareable)
@@ -276,7 +284,7 @@ def _share(tx: Transaction, sharing: _Sharing, actor: Actor) -> list[UpstreamDec
     ]
 
 
-def _steps(tools: ToolReads, namespace: str, said: Saying) -> tuple[_Step, ...]:
+def _steps(tools: ToolReads, namespace: str, said: FileDeclaration) -> tuple[_Step, ...]:
     server, sayings = said.server, said.tools
     pins = {pin.name: pin for pin in tools.tools(namespace, server=server)}
     named = tools.approvers(namespace)

@@ -59,15 +59,15 @@ if TYPE_CHECKING:
     from taskbound.core.clock import Instant
     from taskbound.core.tool import Comparison, ServerIdentity, ToolDefinition
     from taskbound.flows.decision import Views
-    from taskbound.flows.means import Actor, Means
+    from taskbound.flows.means import Actor, Adapters
     from taskbound.ports.store import Transaction
 
 
 class Pins:
     """Pins servers; must be used from one thread at a time."""
 
-    def __init__(self, means: Means, views: Views) -> None:
-        self._means = means
+    def __init__(self, adapters: Adapters, views: Views) -> None:
+        self._adapters = adapters
         self._views = views
 
     def add(  # noqa: PLR0913 -- what a server is pinned with: its name, itself, its start and all that it has
@@ -102,14 +102,14 @@ class Pins:
                 )
             tx.tools.put_server(server, expect=0)
             events: list[Event] = [_added(server, identity, actor)]
-            now = self._means.clock.now()
+            now = self._adapters.clock.now()
             for definition in definitions:
                 tool = _pin(server, definition, now, actor)
                 tx.tools.put_tool(tool, expect=0)
                 events.append(_pinned(tool, definition, actor))
             self._record(tx, namespace, events)
 
-        self._means.store.write(work)
+        self._adapters.store.write(work)
         self._views.forget()
         return server
 
@@ -126,11 +126,11 @@ class Pins:
             event = UpstreamRemoved(upstream=name, server=server.identity, by=actor.name, proof=actor.proof)
             self._record(tx, namespace, [event])
 
-        self._means.store.write(work)
+        self._adapters.store.write(work)
         self._views.forget()
 
     def _record(self, tx: Transaction, namespace: str, events: list[Event]) -> None:
-        tx.audit.append(namespace, self._means.writer, events, self._means.clock.now())
+        tx.audit.append(namespace, self._adapters.writer, events, self._adapters.clock.now())
 
 
 def require_server(server: PinnedServer | None, name: str) -> PinnedServer:
@@ -295,11 +295,11 @@ class Difference:
     words: tuple[str, ...]
 
 
-class Sights:
+class PinComparison:
     """Compares servers' lists with their pins; must be used from one thread at a time."""
 
-    def __init__(self, means: Means, views: Views) -> None:
-        self._means = means
+    def __init__(self, adapters: Adapters, views: Views) -> None:
+        self._adapters = adapters
         self._views = views
 
     def see(
@@ -313,7 +313,7 @@ class Sights:
         methods: Sequence[str] = (),
     ) -> tuple[Difference, ...]:
         """Stores differences; `agent` is the gateway's, None for a person. May raise UnknownServerError."""
-        with self._means.store.read() as snapshot:
+        with self._adapters.store.read() as snapshot:
             server = require_server(snapshot.tools.server(namespace, name), name)
             pins = snapshot.tools.tools(namespace, server=name)
         if agent is not None and server.agents and agent not in server.agents:
@@ -339,12 +339,12 @@ class Sights:
                 after = replace(pin, state=state, seen=body, version=pin.version + 1)
                 changes.append((pin, after, words))
         if changes:
-            self._means.store.write(lambda tx: self._write_seen(tx, namespace, changes))
+            self._adapters.store.write(lambda tx: self._write_seen(tx, namespace, changes))
             self._views.forget()
         return tuple(differences)
 
     def difference(self, namespace: str, name: str) -> tuple[PinnedTool, Difference]:
-        with self._means.store.read() as snapshot:
+        with self._adapters.store.read() as snapshot:
             pin = snapshot.tools.tool(namespace, name)
         if pin is None:
             raise UnknownToolError(f"no tool `{name}` is pinned", remedy=_LIST)
@@ -392,7 +392,7 @@ class Sights:
             self._record(tx, namespace, [event])
             return after
 
-        after = self._means.store.write(work)
+        after = self._adapters.store.write(work)
         self._views.forget()
         return after
 
@@ -436,12 +436,12 @@ class Sights:
             self._record(tx, namespace, [declaring(after, actor)])
             return after
 
-        after = self._means.store.write(work)
+        after = self._adapters.store.write(work)
         self._views.forget()
         return after
 
     def _record(self, tx: Transaction, namespace: str, events: list[Event]) -> None:
-        tx.audit.append(namespace, self._means.writer, events, self._means.clock.now())
+        tx.audit.append(namespace, self._adapters.writer, events, self._adapters.clock.now())
 
 
 def _seen(raws: Sequence[bytes], methods: Sequence[str]) -> Mapping[str, bytes]:

@@ -26,7 +26,7 @@ from taskbound.ports.tool import StoredSecret
 from taskbound.wire.tool import require_for
 
 if TYPE_CHECKING:
-    from taskbound.flows.means import Actor, Means
+    from taskbound.flows.means import Actor, Adapters
     from taskbound.ports.store import Transaction
     from taskbound.ports.tool import PinnedServer
     from taskbound.wire.egress import TellToken
@@ -42,8 +42,8 @@ _spec: Final = msgspec.json.Decoder(_Spec)
 class Secrets:
     """Stores sealed secrets; must be used from one thread at a time."""
 
-    def __init__(self, means: Means) -> None:
-        self._means = means
+    def __init__(self, adapters: Adapters) -> None:
+        self._adapters = adapters
 
     def put(self, namespace: str, name: str, slot: str, *, number: int, sealed: str, actor: Actor) -> None:
         """Sets a slot's sealed value, or clears it if empty; `number` is one above the current."""
@@ -70,7 +70,7 @@ class Secrets:
                 require_for(sealed, binding)
             elif before is None or not before.sealed:
                 raise BadSlotError(f"the slot `{shown(text)}` of `{name}` is empty")
-            now = self._means.clock.now()
+            now = self._adapters.clock.now()
             tx.tools.put_secret(
                 StoredSecret(
                     namespace=namespace, server=name, slot=text, number=number, sealed=sealed, at=now
@@ -85,9 +85,9 @@ class Secrets:
                 by=actor.name,
                 proof=actor.proof,
             )
-            tx.audit.append(namespace, self._means.writer, [event], now)
+            tx.audit.append(namespace, self._adapters.writer, [event], now)
 
-        self._means.store.write(work)
+        self._adapters.store.write(work)
 
 
 def _require_sealed(slot: str) -> str:
@@ -112,8 +112,8 @@ _SECOND: Final = 1_000_000
 class ServerTokens:
     """Records events of servers' tokens; must be used from one thread at a time."""
 
-    def __init__(self, means: Means) -> None:
-        self._means = means
+    def __init__(self, adapters: Adapters) -> None:
+        self._adapters = adapters
 
     def record(self, namespace: str, told: TellToken, *, look: bool = False) -> None:
         """Records an event; `look` if a person looks at the server without task."""
@@ -129,7 +129,7 @@ class ServerTokens:
                 require_not_stopped(tx.revocation.kill_switch(namespace))
                 if not look:
                     self._require_live(tx, namespace, told.tasks)
-            now = self._means.clock.now()
+            now = self._adapters.clock.now()
             event = UpstreamTokenTold(
                 upstream=told.server,
                 server=told.identity,
@@ -139,16 +139,16 @@ class ServerTokens:
                 until=now + told.seconds * _SECOND if told.seconds else 0,
                 why=told.why,
             )
-            tx.audit.append(namespace, self._means.writer, [event], now)
+            tx.audit.append(namespace, self._adapters.writer, [event], now)
 
-        self._means.store.write(work)
+        self._adapters.store.write(work)
 
     def _require_live(self, tx: Transaction, namespace: str, tasks: tuple[str, ...]) -> None:
         refusal: DeniedError = NoTaskError("a token is asked for by no task")
         heads = tx.tasks.lock_heads(namespace, set(tasks))
         for task in tasks:
             try:
-                require_live(task, heads, self._means.clock.now())
+                require_live(task, heads, self._adapters.clock.now())
             except DeniedError as error:
                 refusal = error
             else:

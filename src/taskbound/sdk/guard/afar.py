@@ -50,7 +50,7 @@ class _Put:
     """In which it was asked: in another one it is another question."""
 
 
-class Afar(holder.Holder):
+class HttpTransport(holder.Holder):
     """The daemon behind its API."""
 
     @property

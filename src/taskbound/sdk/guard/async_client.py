@@ -10,7 +10,7 @@ from taskbound.core.errors import TaskboundError
 from taskbound.sdk.guard.carried import Carried, carried_of, content_digest, on
 from taskbound.sdk.guard.flow import Run, steer
 from taskbound.sdk.guard.guarded import current
-from taskbound.sdk.guard.owed import AsyncOwed
+from taskbound.sdk.guard.owed import AsyncDebts
 from taskbound.sdk.guard.speaker import Speaker, TaskHandle, handle_afar, handle_of, made_once, order_of
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from taskbound.sdk.guard.holder import Granted
     from taskbound.sdk.guard.link import AsyncLink
     from taskbound.sdk.guard.owed import Debt
-    from taskbound.sdk.guard.speaker import Outside, Told
+    from taskbound.sdk.guard.speaker import ClientSettings, MachineAccess
     from taskbound.sdk.guard.task import Order
     from taskbound.sdk.guard.web import AsyncWeb
 
@@ -34,10 +34,10 @@ R = TypeVar("R")
 class AsyncClient(Speaker):
     """The client of asyncio programs, bound to the event loop of its first use."""
 
-    def __init__(self, told: Told, outside: Outside) -> None:
+    def __init__(self, told: ClientSettings, outside: MachineAccess) -> None:
         super().__init__(told, outside)
         self._leaving: set[asyncio.Future[None]] = set()
-        self._owed = AsyncOwed(lambda: self._spoken, self._turn)
+        self._owed = AsyncDebts(lambda: self._spoken, self._turn)
 
     @made_once
     def _link(self) -> AsyncLink:

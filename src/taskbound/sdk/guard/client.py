@@ -10,7 +10,7 @@ from taskbound.core.errors import TaskboundError
 from taskbound.sdk.guard.carried import Carried, carried_of, content_digest, on
 from taskbound.sdk.guard.flow import Run, drive
 from taskbound.sdk.guard.guarded import current
-from taskbound.sdk.guard.owed import BlockingOwed
+from taskbound.sdk.guard.owed import BlockingDebts
 from taskbound.sdk.guard.speaker import Speaker, TaskHandle, handle_afar, handle_of, made_once, order_of
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from taskbound.sdk.guard.guarded import Guarded
     from taskbound.sdk.guard.link import BlockingLink
     from taskbound.sdk.guard.owed import Debt
-    from taskbound.sdk.guard.speaker import Outside, Told
+    from taskbound.sdk.guard.speaker import ClientSettings, MachineAccess
     from taskbound.sdk.guard.task import Order
     from taskbound.sdk.guard.web import BlockingWeb
 
@@ -33,9 +33,9 @@ R = TypeVar("R")
 class Client(Speaker):
     """The client of blocking programs. Threads may share it; forked processes may not."""
 
-    def __init__(self, told: Told, outside: Outside) -> None:
+    def __init__(self, told: ClientSettings, outside: MachineAccess) -> None:
         super().__init__(told, outside)
-        self._owed = BlockingOwed(lambda: self._spoken, self._turn)
+        self._owed = BlockingDebts(lambda: self._spoken, self._turn)
 
     @made_once
     def _link(self) -> BlockingLink:

@@ -26,7 +26,7 @@ from taskbound.sdk.client import AsyncClient, Client, RefusedByDaemonError
 from taskbound.sdk.credential import OtherTaskBoundError
 from taskbound.sdk.guard.errors import CallUndecidedError, ForkedError, OtherLoopError, RefusedError
 from taskbound.sdk.guard.flow import Pause, Say
-from taskbound.sdk.guard.near import GRACE, UNAVAILABLE, Again, Listen, Question
+from taskbound.sdk.guard.near import GRACE, UNAVAILABLE, Listen, Question, RepeatedQuestion
 from taskbound.sdk.guard.owed import Asked
 from taskbound.wire.action import Permitted
 from taskbound.wire.approval import HoldPush
@@ -203,7 +203,7 @@ class BlockingLink(_Kept):
                 return self._as_person(ask)
             case Say(what=Question(ask=ask, debt=debt)):
                 return self._say(ask, debt)
-            case Say(what=Again(debt=debt)):
+            case Say(what=RepeatedQuestion(debt=debt)):
                 return self._again(debt)
             case Say(what=ask):
                 return self._say(ask)  # type: ignore[arg-type]  # what `Near` says are messages
@@ -345,7 +345,7 @@ class AsyncLink(_Kept):
                 return await self._as_person(ask)
             case Say(what=Question(ask=ask, debt=debt)):
                 return await self._question(ask, debt)
-            case Say(what=Again(debt=debt)):
+            case Say(what=RepeatedQuestion(debt=debt)):
                 return await self._again(debt)
             case Say(what=ask):
                 return await self._say(ask)  # type: ignore[arg-type]  # what `Near` says are messages

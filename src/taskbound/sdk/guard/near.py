@@ -69,13 +69,13 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Again:
+class RepeatedQuestion:
     """Await a question's answer, or repeat it as the same holder; None if neither is possible."""
 
     debt: Debt
 
 
-class Near:
+class SocketTransport:
     """The daemon of this machine."""
 
     def __init__(self, *, namespace: str, agent: str) -> None:
@@ -119,7 +119,7 @@ class Near:
         return (yield from self._permit(call, answer, asked, debt))
 
     def again(self, debt: Debt) -> Flow[None]:
-        answer: Answer | None = yield Say(what=Again(debt=debt))
+        answer: Answer | None = yield Say(what=RepeatedQuestion(debt=debt))
         match answer:
             case Fault(family=family, message=message) if family == UNAVAILABLE:
                 raise errors.CallUndecidedError(message)

@@ -56,7 +56,7 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Came:
+class KnownOutcome:
     """The outcome of a permitted action."""
 
     action: str
@@ -65,13 +65,13 @@ class Came:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Left:
+class AbandonedHold:
     """A held action that no caller waits for."""
 
     action: str
 
 
-Due: TypeAlias = Asked | Came | Left
+Due: TypeAlias = Asked | KnownOutcome | AbandonedHold
 
 
 class Debt:
@@ -93,14 +93,14 @@ class Debt:
         self.due = Asked(what=what, own=own)
 
     def permitted(self, action: str) -> None:
-        self.due = Came(action=action, outcome=UNSENT)
+        self.due = KnownOutcome(action=action, outcome=UNSENT)
 
     def held(self, action: str) -> None:
-        self.due = Left(action=action)
+        self.due = AbandonedHold(action=action)
 
     def begins(self) -> None:
         """Its function is about to begin: from now on an interruption leaves it unknown."""
-        if isinstance(self.due, Came):
+        if isinstance(self.due, KnownOutcome):
             self.due = replace(self.due, outcome="unknown", note=_INTERRUPTED)
 
     @property
@@ -109,11 +109,11 @@ class Debt:
 
     @property
     def is_begun(self) -> bool:
-        return isinstance(self.due, Came) and self.due.outcome != UNSENT
+        return isinstance(self.due, KnownOutcome) and self.due.outcome != UNSENT
 
     def came(self, action: str, outcome: str, note: str = "") -> None:
         """This outcome is about to be reported."""
-        self.due = Came(action=action, outcome=outcome, note=note)
+        self.due = KnownOutcome(action=action, outcome=outcome, note=note)
 
     def over(self) -> None:
         self.due = None
@@ -133,7 +133,7 @@ def _paid(
         except TaskboundError:  # the daemon can't be asked any more: a permit becomes unknown in time
             debt.over()
     match debt.due:
-        case Came(action=action, outcome=outcome, note=note):
+        case KnownOutcome(action=action, outcome=outcome, note=note):
             try:
                 yield from transport.tell(action, outcome, note, seconds=end - time.monotonic())
             except ResultWithheldError:  # it is recorded, and no caller waits for the result
@@ -143,7 +143,7 @@ def _paid(
                     raise
                 if not debt.heard:
                     untold[action] = error  # 5: before it is over
-        case Left(action=action):
+        case AbandonedHold(action=action):
             yield from transport.leave(action)
         case _:
             pass
@@ -156,7 +156,7 @@ class _Run:
     __slots__ = ("__weakref__",)
 
 
-class _Owed:
+class _Debts:
     def __init__(
         self,
         spoken: Callable[[], tuple[Transport, Callable[[Step], Any]]],
@@ -202,7 +202,7 @@ class _Owed:
 
     def _give_up(self, debt: Debt, why: str) -> None:
         due = debt.due
-        if isinstance(due, Came) and not debt.heard:
+        if isinstance(due, KnownOutcome) and not debt.heard:
             self._untold[due.action] = OutcomeUntoldError(
                 f"what came of `{due.action}` ({due.outcome}) could not be told: {why}",
                 action=due.action,
@@ -227,7 +227,7 @@ class _Owed:
         raise first
 
 
-class BlockingOwed(_Owed):
+class BlockingDebts(_Debts):
     """The debts of blocking programs."""
 
     def run(self, flow: Callable[[Debt], Flow[T]], perform: Callable[[Step], object]) -> T:
@@ -282,7 +282,7 @@ class BlockingOwed(_Owed):
             self.tell(seconds=self._spoken()[0].patience)
 
 
-class AsyncOwed(_Owed):
+class AsyncDebts(_Debts):
     """The debts of asyncio programs, settled detached from cancelled callers in the first call's loop."""
 
     def __init__(
@@ -345,7 +345,7 @@ class AsyncOwed(_Owed):
 
     @asynccontextmanager
     async def settled(self, error: BaseException | None) -> AsyncIterator[None]:
-        """As `BlockingOwed.settled`."""
+        """As `BlockingDebts.settled`."""
         try:
             await self._settle()
         except BaseException as stopped:

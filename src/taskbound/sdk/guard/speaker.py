@@ -33,11 +33,11 @@ if TYPE_CHECKING:
     from ssl import SSLContext
 
     from taskbound.core.action.canonical import JsonValue
-    from taskbound.sdk.guard.afar import Afar
+    from taskbound.sdk.guard.afar import HttpTransport
     from taskbound.sdk.guard.guarded import Guarded
     from taskbound.sdk.guard.holder import Granted
     from taskbound.sdk.guard.link import Place
-    from taskbound.sdk.guard.near import Near
+    from taskbound.sdk.guard.near import SocketTransport
     from taskbound.sdk.guard.proof import Proof, ProofKey, SubjectToken
     from taskbound.sdk.guard.task import Order
 
@@ -69,7 +69,7 @@ class made_once(cached_property[R]):  # noqa: N801 -- named as what it stands be
 class Speaker(Guards):
     """What both clients share; each waits in its own way."""
 
-    def __init__(self, told: Told, outside: Outside) -> None:
+    def __init__(self, told: ClientSettings, outside: MachineAccess) -> None:
         self._told = told
         self._outside = outside
         self._holds = Holds()
@@ -85,8 +85,8 @@ class Speaker(Guards):
         return self._outside.place(self._told)
 
     @made_once
-    def _afar(self) -> Afar:
-        from taskbound.sdk.guard.afar import Afar  # noqa: PLC0415 -- rule 1
+    def _afar(self) -> HttpTransport:
+        from taskbound.sdk.guard.afar import HttpTransport  # noqa: PLC0415 -- rule 1
 
         told = self._told
         task = told.task or self._outside.task()
@@ -96,7 +96,7 @@ class Speaker(Guards):
             raise NoTaskHereError(
                 "nothing proves the agent", remedy="give the client a `proof=` (`taskbound.Proof`)"
             )
-        return Afar(
+        return HttpTransport(
             origin=told.origin,
             task=task,
             namespace=told.namespace or "default",
@@ -106,14 +106,14 @@ class Speaker(Guards):
             now=self._outside.now,
         )
 
-    def _held(self) -> Afar:
+    def _held(self) -> HttpTransport:
         if not self._told.origin:
             raise NoTaskHereError(
                 "a token is handed on over the network", remedy="on one machine: `taskbound task delegate`"
             )
         return self._afar
 
-    def _carrying(self) -> Afar:
+    def _carrying(self) -> HttpTransport:
         if not self._told.origin:
             raise NotCarriedError(
                 "this client asks over the daemon's socket, whose permits have no token",
@@ -121,10 +121,10 @@ class Speaker(Guards):
             )
         return self._afar
 
-    def _near(self, place: Place) -> Near:
-        from taskbound.sdk.guard.near import Near  # noqa: PLC0415 -- rule 1
+    def _near(self, place: Place) -> SocketTransport:
+        from taskbound.sdk.guard.near import SocketTransport  # noqa: PLC0415 -- rule 1
 
-        return Near(namespace=place.namespace, agent=place.agent)
+        return SocketTransport(namespace=place.namespace, agent=place.agent)
 
     def _starts_afar(self) -> SubjectToken | None:
         return None if self._told.task or self._outside.task() else self._told.subject
@@ -193,10 +193,10 @@ class Speaker(Guards):
             )  # 2
 
 
-class Outside(Protocol):
+class MachineAccess(Protocol):
     """A client's access to the machine."""
 
-    def place(self, told: Told) -> Place:
+    def place(self, told: ClientSettings) -> Place:
         """Returns the daemon's address and the agent; raises TaskboundError."""
 
     def task(self) -> str:
@@ -210,7 +210,7 @@ class Outside(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Told:
+class ClientSettings:
     """A client's settings."""
 
     origin: str = ""

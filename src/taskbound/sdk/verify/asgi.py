@@ -21,7 +21,15 @@ from taskbound.core.errors import TaskboundError
 from taskbound.core.token.shared import Repeated
 from taskbound.sdk.verify import errors
 from taskbound.sdk.verify.endpoint import require_not_rerouted
-from taskbound.sdk.verify.refused import MAX_BODY, Recording, Refused, Step, Told, tell_answer, tell_refused
+from taskbound.sdk.verify.refused import (
+    MAX_BODY,
+    HttpRefusal,
+    Recording,
+    Refused,
+    Step,
+    tell_answer,
+    tell_refused,
+)
 from taskbound.sdk.verify.verifier import Accepted, Head
 from taskbound.sdk.verify.waiting import lost, taken, whole
 from taskbound.wire.frame import has_one_length
@@ -222,7 +230,7 @@ def _require_not_rerouted(scope: Scope) -> None:
     require_not_rerouted(name.decode("latin-1") for name, _ in scope["headers"])
 
 
-async def _tell(send: Send, told: Told) -> None:
+async def _tell(send: Send, told: HttpRefusal) -> None:
     headers = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in told.headers]
     await send({"type": "http.response.start", "status": told.status, "headers": headers})
     await send({"type": "http.response.body", "body": told.body, "more_body": False})

@@ -219,7 +219,7 @@ _MOST_APPROVERS: Final = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Said:
+class TokenContent:
     """The content of a token."""
 
     txn: str
@@ -277,7 +277,7 @@ class Said:
         return tuple(found)
 
 
-def parse_said(jws: UnverifiedJws) -> Said:
+def parse_said(jws: UnverifiedJws) -> TokenContent:
     """Returns the token's content, not yet verified; raises BadTokenContextError."""
     claims = jws.claimed
     context = claims.rest.get("tctx")
@@ -285,7 +285,7 @@ def parse_said(jws: UnverifiedJws) -> Said:
         raise BadTokenContextError("`tctx` is no object", where="tctx")
     holder = _text(claims.rest, "req_wl")
     space = _text(context, "namespace")
-    said = Said(
+    said = TokenContent(
         txn=_text(claims.rest, "txn"),
         token=claims.id,
         key=jws.header.kid,

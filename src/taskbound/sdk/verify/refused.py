@@ -164,7 +164,7 @@ _NOT_KEPT: Final = frozenset(
 )
 
 
-class Told(NamedTuple):
+class HttpRefusal(NamedTuple):
     """One HTTP answer."""
 
     status: int
@@ -172,7 +172,7 @@ class Told(NamedTuple):
     body: bytes
 
 
-def tell_refused(refused: Refused, *, domain: str, tool: str) -> Told:
+def tell_refused(refused: Refused, *, domain: str, tool: str) -> HttpRefusal:
     """Returns a refusal for this trust domain and tool, which may be empty."""
     body = problem(refused)
     headers = [
@@ -183,13 +183,13 @@ def tell_refused(refused: Refused, *, domain: str, tool: str) -> Told:
     ]
     if refused.retry_after is not None:
         headers.append(("Retry-After", str(refused.retry_after)))
-    return Told(refused.status, tuple(headers), body)
+    return HttpRefusal(refused.status, tuple(headers), body)
 
 
-def tell_answer(answer: shared.ServedAnswer) -> Told:
+def tell_answer(answer: shared.ServedAnswer) -> HttpRefusal:
     body = answer.body or b""
     length = () if answer.status in _BARE else (("Content-Length", str(len(body))),)
-    return Told(answer.status, (*answer.headers, ("Taskbound-Answer", "recorded"), *length), body)
+    return HttpRefusal(answer.status, (*answer.headers, ("Taskbound-Answer", "recorded"), *length), body)
 
 
 class Recording:

@@ -21,7 +21,15 @@ from taskbound.core.errors import TaskboundError
 from taskbound.core.token.shared import Repeated
 from taskbound.sdk.verify import errors
 from taskbound.sdk.verify.endpoint import require_not_rerouted
-from taskbound.sdk.verify.refused import MAX_BODY, Recording, Refused, Step, Told, tell_answer, tell_refused
+from taskbound.sdk.verify.refused import (
+    MAX_BODY,
+    HttpRefusal,
+    Recording,
+    Refused,
+    Step,
+    tell_answer,
+    tell_refused,
+)
 from taskbound.sdk.verify.verifier import Accepted, Head
 from taskbound.sdk.verify.waiting import lost
 
@@ -238,6 +246,6 @@ def _body(environ: Environ, limit: int) -> bytes:
     return b"".join(parts)
 
 
-def _tell(environ: Environ, start_response: StartResponse, told: Told) -> Iterable[bytes]:
+def _tell(environ: Environ, start_response: StartResponse, told: HttpRefusal) -> Iterable[bytes]:
     start_response(f"{told.status} {_PHRASES.get(told.status, 'Answer')}", list(told.headers))
     return () if environ["REQUEST_METHOD"] == "HEAD" else (told.body,)

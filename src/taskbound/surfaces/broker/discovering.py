@@ -8,7 +8,7 @@ Discovery (`Discoveries`):
 4. The report is bounded in rows and lengths and says what was cut.
 5. A target that can't be examined is reported with a reason in the broker's words.
 
-Reports (`Standings`):
+Reports (`EpochReporter`):
 
 1. The state is reported once per connection and after changes.
 2. What the log must record is repeated until the daemon has recorded it (`memory`).
@@ -34,9 +34,9 @@ from taskbound.wire.target import StandingRow, TellDiscovered, TellEpoch, TellRe
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from taskbound.core.target.kind import Standing
-    from taskbound.surfaces.broker.memory import Untold
-    from taskbound.surfaces.broker.steps import Desk
+    from taskbound.core.target.kind import ExistingAccess
+    from taskbound.surfaces.broker.memory import UnrecordedRestore
+    from taskbound.surfaces.broker.steps import WorkerDependencies
 
 
 _log = logging.getLogger(__name__)
@@ -58,7 +58,7 @@ _BYTES: Final = 2 * 1024 * 1024
 class Discoveries:
     """Running discoveries."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: WorkerDependencies) -> None:
         self._desk = desk
         self._asked: dict[tuple[str, str], list[str]] = {}
         """By namespace and target that is looked through: the names of the questions that wait."""
@@ -133,7 +133,7 @@ class Discoveries:
         return partial(TellDiscovered, rows=rows, count=count, notes=notes, whole=found.whole)
 
 
-def _fitting(found: Iterable[Standing]) -> Iterator[StandingRow]:
+def _fitting(found: Iterable[ExistingAccess]) -> Iterator[StandingRow]:
     left = _BYTES
     for one in found:
         row = _row(one)
@@ -155,7 +155,7 @@ def _cut_name(name: str) -> str:
     return name if len(name) <= _NAME else f"{name[:_NAME]}… ({len(name)} characters)"
 
 
-def _row(one: Standing) -> StandingRow:
+def _row(one: ExistingAccess) -> StandingRow:
     return StandingRow(
         name=_cut_name(one.name),
         what=one.what[:_NAME],
@@ -174,10 +174,10 @@ AGAIN: Final = 5.0
 """Seconds until what could not be told is told again."""
 
 
-class Standings:
+class EpochReporter:
     """Reports the broker's state; used from one thread at a time."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: WorkerDependencies) -> None:
         self._desk = desk
         self._due = 0.0
         """On the clock that is never set."""
@@ -203,7 +203,7 @@ class Standings:
             self._due = desk.watch.elapsed() + AGAIN
 
 
-def _of(untold: Untold) -> TellReconciled:
+def _of(untold: UnrecordedRestore) -> TellReconciled:
     return TellReconciled(
         epoch=untold.epoch,
         since=untold.since,

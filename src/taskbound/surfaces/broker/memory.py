@@ -89,7 +89,7 @@ _MOST: Final = 2**53 - 1
 _DIGEST: Final = re.compile(r"|[0-9a-f]{64}")
 
 
-class Why(Enum):
+class RestoreEvidence(Enum):
     """How a restored or replaced store was detected."""
 
     GONE = "gone"
@@ -103,30 +103,30 @@ class Why(Enum):
 
 
 _WORDS: Final = {
-    Why.GONE: "what the broker remembered of the store has gone",
-    Why.MARK: "the store is another installation's than the one that the broker saw",
-    Why.COUNT: "the store has fewer records than the broker saw",
-    Why.RECORD: "the store has another record than the one that the broker minted by",
+    RestoreEvidence.GONE: "what the broker remembered of the store has gone",
+    RestoreEvidence.MARK: "the store is another installation's than the one that the broker saw",
+    RestoreEvidence.COUNT: "the store has fewer records than the broker saw",
+    RestoreEvidence.RECORD: "the store has another record than the one that the broker minted by",
 }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Doubt:
+class SuspectedRestore:
     """A restored or replaced store whose targets may contain earlier names."""
 
     since: Instant
-    why: Why
+    why: RestoreEvidence
     ended: int = 0
     """Names that the broker ended by itself since then."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Untold:
+class UnrecordedRestore:
     """What the log must record about an epoch whose store is accepted again."""
 
     epoch: int
     since: Instant
-    why: Why
+    why: RestoreEvidence
     ended: int
     targets: int
     """Targets that were looked through."""
@@ -145,8 +145,8 @@ class Remembered:
     digest: str = ""
     """Of that record."""
     epoch: int = 1
-    doubt: Doubt | None = None
-    untold: Untold | None = None
+    doubt: SuspectedRestore | None = None
+    untold: UnrecordedRestore | None = None
 
 
 def render_memory(memory: Remembered) -> bytes:
@@ -195,17 +195,17 @@ def _second(value: dict[str, Any]) -> dict[str, Any]:
         "epoch": _whole(value["epoch"], least=1),
         "doubt": None
         if doubt is None
-        else Doubt(
+        else SuspectedRestore(
             since=Instant(_whole(doubt["since"], least=1)),
-            why=Why(doubt["why"]),
+            why=RestoreEvidence(doubt["why"]),
             ended=_whole(doubt["ended"]),
         ),
         "untold": None
         if untold is None
-        else Untold(
+        else UnrecordedRestore(
             epoch=_whole(untold["epoch"], least=1),
             since=Instant(_whole(untold["since"], least=1)),
-            why=Why(untold["why"]),
+            why=RestoreEvidence(untold["why"]),
             ended=_whole(untold["ended"]),
             targets=_whole(untold["targets"]),
         ),
@@ -238,7 +238,7 @@ EMPTY: Final = render_memory(Remembered())
 _MOST_ENDED: Final = 2**53 - 2
 
 
-class Kept(Protocol):
+class MemoryStorage(Protocol):
     """Storage of the memory."""
 
     def read(self) -> bytes | None:
@@ -249,12 +249,12 @@ class Kept(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
+class StoreState:
     """The broker's view of the store."""
 
     epoch: int
-    doubt: Doubt | None
-    untold: Untold | None
+    doubt: SuspectedRestore | None
+    untold: UnrecordedRestore | None
     turn: int
     """Another one with each store that came while the one of before was in doubt (rule 4)."""
 
@@ -267,7 +267,7 @@ class Standing:
 class Memory:
     """The broker's memory; safe from any thread."""
 
-    def __init__(self, kept: Kept, store: Readable, clock: Clock) -> None:
+    def __init__(self, kept: MemoryStorage, store: Readable, clock: Clock) -> None:
         self._kept = kept
         self._store = store
         self._clock = clock
@@ -292,11 +292,11 @@ class Memory:
         with self._lock:
             return self._now is None or self._now.doubt is not None
 
-    def look(self) -> Standing:
+    def look(self) -> StoreState:
         """Compares the store with the memory and records the result durably (rule 3)."""
         with self._lock, self._store.read() as snapshot:
             now = self._look(snapshot)
-            return Standing(epoch=now.epoch, doubt=now.doubt, untold=now.untold, turn=self._turn)
+            return StoreState(epoch=now.epoch, doubt=now.doubt, untold=now.untold, turn=self._turn)
 
     def trouble(self) -> str:
         """Why the store is in doubt, or ''; reads the store as `look`."""
@@ -342,7 +342,7 @@ class Memory:
                 return True
             if now.untold is not None or turn != self._turn:  # 5, 4
                 return False
-            untold = Untold(
+            untold = UnrecordedRestore(
                 epoch=now.epoch, since=doubt.since, why=doubt.why, ended=doubt.ended, targets=targets
             )
             after = _noted(snapshot, 0, Remembered(marks=now.marks, epoch=now.epoch, untold=untold))
@@ -350,7 +350,7 @@ class Memory:
             self._now, self._durable, self._doubted = after, True, None
             return True
 
-    def told(self, untold: Untold) -> None:
+    def told(self, untold: UnrecordedRestore) -> None:
         """Records that the log has this entry (rule 5)."""
         with self._lock:
             now = self._now
@@ -362,9 +362,9 @@ class Memory:
     def _look(self, snapshot: Snapshot) -> Remembered:
         now = self._now
         if now is None:
-            now = Remembered(doubt=Doubt(since=self._clock.now(), why=Why.GONE))
+            now = Remembered(doubt=SuspectedRestore(since=self._clock.now(), why=RestoreEvidence.GONE))
         elif now.doubt is None and (why := _why(snapshot, now)) is not None:
-            now = replace(now, epoch=now.epoch + 1, doubt=Doubt(since=self._clock.now(), why=why))
+            now = replace(now, epoch=now.epoch + 1, doubt=SuspectedRestore(since=self._clock.now(), why=why))
         self._keep(now)
         if now.doubt is not None:
             self._followed = None
@@ -386,13 +386,13 @@ class Memory:
             self._durable = True
 
 
-def _why(snapshot: Snapshot, seen: Remembered) -> Why | None:
+def _why(snapshot: Snapshot, seen: Remembered) -> RestoreEvidence | None:
     if seen.marks and snapshot.targets.mark() != seen.marks[-1]:
-        return Why.MARK
+        return RestoreEvidence.MARK
     if snapshot.audit.count() < seen.count:
-        return Why.COUNT
+        return RestoreEvidence.COUNT
     if seen.number and _digest(snapshot, seen.number) != seen.digest:
-        return Why.RECORD
+        return RestoreEvidence.RECORD
     return None
 
 

@@ -1,8 +1,8 @@
 """One step of a credential in its target, the connection to the daemon, and leases.
 
 1. An order names a row; row and related rows are read anew.
-2. Each call to a target requires a lease that lasts for it (`Grip`), checked right before. A worker that lost
-   its lease does and reports nothing more (I-55).
+2. Each call to a target requires a lease that lasts for it (`LeaseClock`), checked right before. A worker
+   that lost its lease does and reports nothing more (I-55).
 3. A mint is remembered before the target is called (`memory`). Its secret is kept only until the daemon has
    taken or refused it; an undelivered one ends with the row's lease (K9).
 4. A canary is used by the broker only; renewal is tried too if its kind supports it.
@@ -17,7 +17,7 @@ Daemon connection (`DaemonAuthority`): one for each namespace with targets, rema
 answer or fault means refusal. Threads ask; connections live in one loop. Reports about the whole store go to
 the namespace `default`.
 
-Leases (`Grip`): 1. A lease counts from before it was requested. 2. Elapsed time is the longer of the
+Leases (`LeaseClock`): 1. A lease counts from before it was requested. 2. Elapsed time is the longer of the
 monotonic and the wall clock, because a process or machine may be suspended. 3. A call begins only if its time
 limit ends before the lease's last `MARGIN`.
 """
@@ -43,7 +43,7 @@ from taskbound.core.credential import (
 from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import TaskboundError, UnavailableError
 from taskbound.flows.credential.minting import require_mintable, require_renewable
-from taskbound.ports.target import Gone, Keeps, Shown, TargetUnreachedError
+from taskbound.ports.target import Gone, Shown, StoresRevocation, TargetUnreachedError
 from taskbound.sdk.client import DaemonLostError
 from taskbound.surfaces.broker.memory import OtherTargetError
 from taskbound.surfaces.broker.targets import called
@@ -66,14 +66,14 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Coroutine
 
     from taskbound.core.credential import Credential
-    from taskbound.flows.approval.circle import Proves
+    from taskbound.flows.approval.circle import AnswerVerifiers
     from taskbound.flows.credential.minting import Mintable
     from taskbound.ports.clock import Clock
     from taskbound.ports.store import Readable, Snapshot
     from taskbound.ports.target import Minted, StoredTarget, Target
     from taskbound.sdk.client import AsyncClient
     from taskbound.surfaces.broker.memory import Memory
-    from taskbound.surfaces.broker.targets import Keeping, Targets
+    from taskbound.surfaces.broker.targets import HandleVault, Targets
     from taskbound.wire.envelope import Ask, Push
     from taskbound.wire.target import TellDiscovered, TellEpoch, TellReconciled, TellSwept
 
@@ -94,7 +94,7 @@ _NOTES: Final = 50
 _NOTHING: Final = Shown(exists=False, open=0)
 
 
-class Hand(Protocol):
+class SecretSealer(Protocol):
     """Seals a minted credential to its requester."""
 
     def __call__(self, minted: Minted, *, public: str, namespace: str, target: str, credential: str) -> str:
@@ -102,7 +102,7 @@ class Hand(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Desk:
+class WorkerDependencies:
     """Dependencies of every worker."""
 
     store: Readable
@@ -110,12 +110,12 @@ class Desk:
     authority: Authority
     targets: Targets
     memory: Memory
-    proves: Proves
-    hand: Hand
-    keeping: Keeping
+    proves: AnswerVerifiers
+    hand: SecretSealer
+    keeping: HandleVault
 
 
-def mint(desk: Desk, namespace: str, credential: str, grip: Grip) -> None:
+def mint(desk: WorkerDependencies, namespace: str, credential: str, grip: LeaseClock) -> None:
     try:
         found, target, epoch = _mintable(desk, namespace, credential, grip)
         patience = grip.patience(PATIENCE)
@@ -145,7 +145,9 @@ def mint(desk: Desk, namespace: str, credential: str, grip: Grip) -> None:
         desk.keeping.told(found.row)
 
 
-def _mintable(desk: Desk, namespace: str, credential: str, grip: Grip) -> tuple[Mintable, Target[Any], int]:
+def _mintable(
+    desk: WorkerDependencies, namespace: str, credential: str, grip: LeaseClock
+) -> tuple[Mintable, Target[Any], int]:
     with desk.store.read() as snapshot:
         now = desk.watch.clock.now()
         found = require_mintable(snapshot, desk.proves, namespace, credential, fence=grip.fence, now=now)
@@ -153,7 +155,9 @@ def _mintable(desk: Desk, namespace: str, credential: str, grip: Grip) -> tuple[
     return found, target, desk.memory.note(found.row.record)
 
 
-def _handed(desk: Desk, found: Mintable, target: Target[Any], made: Minted, grip: Grip) -> str:
+def _handed(
+    desk: WorkerDependencies, found: Mintable, target: Target[Any], made: Minted, grip: LeaseClock
+) -> str:
     row = found.row
     if is_canary(row):
         patience = grip.patience(PATIENCE)
@@ -167,7 +171,7 @@ def _handed(desk: Desk, found: Mintable, target: Target[Any], made: Minted, grip
     )
 
 
-def renew(desk: Desk, namespace: str, credential: str, grip: Grip) -> None:
+def renew(desk: WorkerDependencies, namespace: str, credential: str, grip: LeaseClock) -> None:
     try:
         with desk.store.read() as snapshot:
             now = desk.watch.clock.now()
@@ -186,7 +190,7 @@ def renew(desk: Desk, namespace: str, credential: str, grip: Grip) -> None:
     _tell(desk, namespace, TellRenewed(credential=credential, fence=grip.fence))
 
 
-def revoke(desk: Desk, namespace: str, credential: str, grip: Grip) -> None:
+def revoke(desk: WorkerDependencies, namespace: str, credential: str, grip: LeaseClock) -> None:
     try:
         with desk.store.read() as snapshot:
             row = snapshot.credentials.credential(namespace, credential)
@@ -197,7 +201,7 @@ def revoke(desk: Desk, namespace: str, credential: str, grip: Grip) -> None:
         target = _opened(desk, row, stored)
         patience, name = grip.patience(PATIENCE), name_of(mark, row.id)
         ends = end_in_target(latest_end(row))
-        if isinstance(target, Keeps):
+        if isinstance(target, StoresRevocation):
             now = desk.watch.clock.now()
             found = desk.keeping.end(row, target, ends=ends, now=now, patience=patience)  # 6
         else:
@@ -217,7 +221,7 @@ def revoke(desk: Desk, namespace: str, credential: str, grip: Grip) -> None:
         desk.keeping.told(row)
 
 
-def look_for(desk: Desk, namespace: str, credential: str) -> bool:
+def look_for(desk: WorkerDependencies, namespace: str, credential: str) -> bool:
     """Checks without a lease that an ended credential is gone; returns whether the target could be asked."""
     try:
         with desk.store.read() as snapshot:
@@ -228,7 +232,9 @@ def look_for(desk: Desk, namespace: str, credential: str) -> bool:
             return True
         target, name = _opened(desk, row, stored), name_of(mark, row.id)
         shown = _NOTHING
-        if not isinstance(target, Keeps):  # 6: it is gone by what its one mint answered; none is on its way
+        if not isinstance(
+            target, StoresRevocation
+        ):  # 6: it is gone by what its one mint answered; none is on its way
             shown = called(lambda: target.look(name, patience=PATIENCE))
     except TaskboundError as error:
         _log.info("%s can't be looked for: %s [%s]", credential, error.message, error.code)
@@ -241,14 +247,20 @@ def _target_of(snapshot: Snapshot, row: Credential | None) -> StoredTarget | Non
     return None if row is None else snapshot.targets.target(row.namespace, row.target)
 
 
-def _opened(desk: Desk, row: Credential, stored: StoredTarget | None) -> Target[Any]:
+def _opened(desk: WorkerDependencies, row: Credential, stored: StoredTarget | None) -> Target[Any]:
     if stored is None or stored.identity != row.identity:
         raise OtherTargetError(f"`{row.target}` is another target now than the one it was minted in")
     return desk.targets.open(stored)
 
 
 def _fail(
-    desk: Desk, namespace: str, credential: str, grip: Grip, error: TaskboundError, *, unsent: bool = False
+    desk: WorkerDependencies,
+    namespace: str,
+    credential: str,
+    grip: LeaseClock,
+    error: TaskboundError,
+    *,
+    unsent: bool = False,
 ) -> None:
     lasting = not isinstance(error, UnavailableError)
     level = logging.WARNING if lasting else logging.INFO
@@ -265,7 +277,7 @@ def _fail(
     _tell(desk, namespace, told)
 
 
-def _tell(desk: Desk, namespace: str, told: Told) -> bool:
+def _tell(desk: WorkerDependencies, namespace: str, told: Told) -> bool:
     try:
         desk.authority.tell(namespace, told)
     except TaskboundError as error:  # 5
@@ -281,7 +293,7 @@ _PATIENCE: Final = 12.0
 """Seconds until a thread gives up on the loop itself: to connect and to ask take five each at most."""
 
 
-class Pushed(Protocol):
+class DueListener(Protocol):
     """Receives notifications of due work."""
 
     def __call__(self, namespace: str, target: str, *, sweep: bool) -> None:
@@ -320,7 +332,7 @@ class DaemonAuthority:
     """Implements `Authority` with the daemon."""
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, connect: Connect, pushed: Pushed, wanted: Wanted
+        self, loop: asyncio.AbstractEventLoop, connect: Connect, pushed: DueListener, wanted: Wanted
     ) -> None:
         self._loop = loop
         self._connect = connect
@@ -425,7 +437,7 @@ _SECOND: Final = 1_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Moment:
+class ClockPair:
     """An instant on the monotonic and the wall clock."""
 
     elapsed: float
@@ -442,21 +454,21 @@ class Watch:
     elapsed: Callable[[], float]
     """Seconds on a clock that is never set; that of the machine's sleep too, where the system has one."""
 
-    def now(self) -> Moment:
-        return Moment(elapsed=self.elapsed(), wall=self.clock.now())
+    def now(self) -> ClockPair:
+        return ClockPair(elapsed=self.elapsed(), wall=self.clock.now())
 
-    def since(self, moment: Moment) -> float:
+    def since(self, moment: ClockPair) -> float:
         """Returns the elapsed seconds: the larger of both measures."""
         now = self.now()
         return max(now.elapsed - moment.elapsed, (now.wall - moment.wall) / _SECOND)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Grip:
+class LeaseClock:
     """A lease as far as this process may rely on it."""
 
     watch: Watch
-    asked: Moment
+    asked: ClockPair
     """When it was about to be asked for (rule 1)."""
     lasts: float
     """Seconds from then on."""

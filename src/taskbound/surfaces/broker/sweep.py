@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from taskbound.ports.target import StoredTarget, Target
-    from taskbound.surfaces.broker.steps import Desk
+    from taskbound.surfaces.broker.steps import WorkerDependencies
 
 
 _log = logging.getLogger(__name__)
@@ -73,7 +73,7 @@ class _Round:
 class Sweeps:
     """Schedules the sweeps of targets."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: WorkerDependencies) -> None:
         self._desk = desk
         self._rounds: dict[tuple[str, str], _Round] = {}
         self._under: tuple[int, int] | None = None
@@ -180,12 +180,12 @@ class Sweeps:
                 self._idle.notify_all()
 
 
-def _starts(desk: Desk, stored: StoredTarget, patience: float) -> tuple[str, ...]:
+def _starts(desk: WorkerDependencies, stored: StoredTarget, patience: float) -> tuple[str, ...]:
     target = desk.targets.open(stored)
     return called(partial(target.starts, patience=patience)) if isinstance(target, Restarts) else ()
 
 
-def sweep_target(desk: Desk, stored: StoredTarget, *, believed: bool) -> bool:
+def sweep_target(desk: WorkerDependencies, stored: StoredTarget, *, believed: bool) -> bool:
     """Sweeps one target; returns whether it was empty. `believed`: the store's rows are trusted."""
     with desk.store.read() as snapshot:
         mark = snapshot.targets.mark()
@@ -232,7 +232,7 @@ def _names(target: Target[Any], mark: str) -> tuple[list[str], bool]:
     return sorted(found), True
 
 
-def _empty(desk: Desk, target: Target[Any], mark: str, names: Iterable[str]) -> bool:
+def _empty(desk: WorkerDependencies, target: Target[Any], mark: str, names: Iterable[str]) -> bool:
     found, ended = False, 0
     latest = Instant(desk.watch.clock.now() + seconds(LONGEST) + GRACE)  # no row says when
     try:

@@ -10,7 +10,7 @@ Targets (`Targets`):
 4. A target may depend on another ready target of its namespace, looked up on each use, which must not depend
    on a third.
 
-Kept data (`Keeping`):
+Kept data (`HandleVault`):
 
 1. It is sealed by the broker to itself for this credential and target (`core.credential.keeping`) and
    reported with the mint, so it is durable before the secret is handed out.
@@ -35,7 +35,13 @@ from taskbound.core.errors import TaskboundError
 from taskbound.core.target import TargetState, parse_admin_access, parse_target_file
 from taskbound.core.tool import Binding
 from taskbound.core.tool.slot import ADMIN_SLOT
-from taskbound.ports.target import Gone, Keeps, Left, TargetUnavailableError, TargetUnreachedError
+from taskbound.ports.target import (
+    ExpiresAt,
+    Gone,
+    StoresRevocation,
+    TargetUnavailableError,
+    TargetUnreachedError,
+)
 from taskbound.surfaces.broker.memory import KeptMissingError, UnknownKindError
 
 if TYPE_CHECKING:
@@ -60,7 +66,7 @@ _log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
-class Opens(Protocol):
+class OpenPrivateKey(Protocol):
     """The broker's private key."""
 
     def open(self, sealed: str, binding: Binding) -> str:
@@ -72,7 +78,7 @@ class Targets:
 
     def __init__(
         self,
-        key: Opens,
+        key: OpenPrivateKey,
         plugs: Mapping[str, Plug],
         *,
         seeing: Mapping[str, SeeingPlug] | None = None,
@@ -167,7 +173,7 @@ class SealsToItself(Protocol):
         """Opens a value sealed for exactly this binding. MUST raise `TaskboundError` for anything else."""
 
 
-class Keeping:
+class HandleVault:
     """Kept data; safe from any thread."""
 
     def __init__(self, key: SealsToItself, memory: Memory) -> None:
@@ -179,7 +185,7 @@ class Keeping:
 
     def keep(self, row: Credential, target: Target[Any], minted: Minted) -> str:
         """Returns the sealed data to report, remembered until `told` (rules 1 and 2)."""
-        if isinstance(target, Keeps) is not bool(minted.kept):
+        if isinstance(target, StoresRevocation) is not bool(minted.kept):
             raise TargetUnavailableError("what speaks to the target keeps not what it has to")
         if not minted.kept:
             return ""
@@ -194,8 +200,8 @@ class Keeping:
             self._untold.pop((row.namespace, row.id), None)
 
     def end(
-        self, row: Credential, target: Keeps, *, ends: Instant, now: Instant, patience: float
-    ) -> Gone | Left:
+        self, row: Credential, target: StoresRevocation, *, ends: Instant, now: Instant, patience: float
+    ) -> Gone | ExpiresAt:
         """Ends a credential by its kept data; it expires in the target at `ends` at the latest."""
         with self._lock:
             sealed = row.kept or self._untold.get((row.namespace, row.id), "")
@@ -203,13 +209,13 @@ class Keeping:
         if not sealed and is_unbegun(row) and self._memory.followed(row.made):
             return Gone(cut=0)  # 5
         if not sealed and row.shown == NEVER:
-            return Left(until=until)  # 3
+            return ExpiresAt(until=until)  # 3
         try:
             kept = self._open(row, sealed)
         except TaskboundError:
             if now < until:
                 raise
-            return Left(until=until)  # 4
+            return ExpiresAt(until=until)  # 4
         latest = max(ends, until)
         return called(lambda: target.end_kept(kept, ends=latest, patience=patience))
 

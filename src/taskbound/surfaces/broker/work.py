@@ -29,8 +29,8 @@ from typing import TYPE_CHECKING, Final
 from taskbound.core.credential import Step, step_of
 from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import TaskboundError
-from taskbound.surfaces.broker.discovering import Discoveries, Standings
-from taskbound.surfaces.broker.steps import Grip, look_for, mint, renew, revoke
+from taskbound.surfaces.broker.discovering import Discoveries, EpochReporter
+from taskbound.surfaces.broker.steps import LeaseClock, look_for, mint, renew, revoke
 from taskbound.surfaces.broker.sweep import Sweeps
 from taskbound.wire.connection import Fault
 from taskbound.wire.frame import FrameBuffer, FrameError, decode_frame, encode_frame
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from taskbound.core.credential import Credential
     from taskbound.ports.store import Snapshot
     from taskbound.ports.target import StoredTarget
-    from taskbound.surfaces.broker.steps import Desk, Moment
+    from taskbound.surfaces.broker.steps import ClockPair, WorkerDependencies
     from taskbound.wire.target import Order, Orders
 
 
@@ -85,7 +85,7 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ahead:
+class PrefetchedEnd:
     """A leased end that has not begun."""
 
     row: Credential
@@ -93,12 +93,12 @@ class Ahead:
 
 
 @dataclass(slots=True)
-class Hall:
+class TargetWorkers:
     """The workers of one target."""
 
     in_hand: dict[str, Job] = field(default_factory=dict)
     """By credential that is worked on."""
-    ahead: dict[str, Ahead] = field(default_factory=dict)
+    ahead: dict[str, PrefetchedEnd] = field(default_factory=dict)
     """By credential that is leased for who is free next (rule 3)."""
     passed: dict[str, float] = field(default_factory=dict)
     """By credential that was not given: until when it is passed over."""
@@ -150,7 +150,7 @@ class Hall:
         busy = list(self.in_hand.values())
         return len(busy) < WORKERS and self._has_room(job, busy)
 
-    def next(self, elapsed: float) -> Ahead | None:
+    def next(self, elapsed: float) -> PrefetchedEnd | None:
         """Takes a leased row that can begin now, or None."""
         for name, one in self.ahead.items():
             job = Job(giving=False, agent=one.row.agent, begun=elapsed)
@@ -188,9 +188,9 @@ def _job(row: Credential, step: Step, elapsed: float) -> Job:
 class Work:
     """The broker's scheduler."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: WorkerDependencies) -> None:
         self._desk = desk
-        self._halls: dict[tuple[str, str], Hall] = {}
+        self._halls: dict[tuple[str, str], TargetWorkers] = {}
         self._lock = threading.Lock()
         self._idle = threading.Condition(self._lock)
         self._wake = threading.Event()
@@ -198,7 +198,7 @@ class Work:
         """That something may be due which the last look didn't show (rule 1)."""
         self._ending = threading.Event()
         self._sweeps = Sweeps(desk)
-        self._standings = Standings(desk)
+        self._standings = EpochReporter(desk)
         self.discoveries = Discoveries(desk)
         self._thread = threading.Thread(target=self._run, name="work", daemon=True)
 
@@ -274,13 +274,13 @@ class Work:
         desk.authority.attend({namespace for namespace, _ in targets})
         return tuple(targets.values())
 
-    def _halls_of(self, places: Collection[tuple[str, str]]) -> dict[tuple[str, str], Hall]:
+    def _halls_of(self, places: Collection[tuple[str, str]]) -> dict[tuple[str, str], TargetWorkers]:
         for place, hall in list(self._halls.items()):
             if place not in places:
                 hall.due, hall.more = [], False
                 if not hall.in_hand:
                     del self._halls[place]
-        return {one: self._halls.setdefault(one, Hall()) for one in sorted(places)}
+        return {one: self._halls.setdefault(one, TargetWorkers()) for one in sorted(places)}
 
     def _choose(self) -> dict[tuple[str, str], list[Credential]]:
         elapsed = self._desk.watch.elapsed()
@@ -307,7 +307,7 @@ class Work:
                 job = _job(row, Step(order.step), asked.elapsed)
                 work = self._work_of(namespace, target, order, orders, asked)
                 if Step(order.step) is Step.REVOKE and not hall.can_begin(job):
-                    hall.ahead[name] = Ahead(row=row, work=work)  # 3
+                    hall.ahead[name] = PrefetchedEnd(row=row, work=work)  # 3
                 else:
                     hall.in_hand[name] = job
                     begun.append((target, name, work))
@@ -315,9 +315,9 @@ class Work:
             self._begin(namespace, target, name, work)
 
     def _work_of(
-        self, namespace: str, target: str, order: Order, orders: Orders, asked: Moment
+        self, namespace: str, target: str, order: Order, orders: Orders, asked: ClockPair
     ) -> Callable[[], None]:
-        grip = Grip(
+        grip = LeaseClock(
             watch=self._desk.watch,
             asked=asked,
             lasts=(order.until - orders.now) / _SECOND,
@@ -342,7 +342,7 @@ class Work:
 
     def _go_on(self) -> None:
         elapsed = self._desk.watch.elapsed()
-        begun: list[tuple[str, str, Ahead]] = []
+        begun: list[tuple[str, str, PrefetchedEnd]] = []
         with self._lock:
             for (namespace, target), hall in self._halls.items():
                 while (one := hall.next(elapsed)) is not None:
@@ -369,7 +369,9 @@ class Work:
                 return
             credential, work = following.row.id, following.work
 
-    def _done(self, namespace: str, target: str, credential: str, *, goes_on: bool = True) -> Ahead | None:
+    def _done(
+        self, namespace: str, target: str, credential: str, *, goes_on: bool = True
+    ) -> PrefetchedEnd | None:
         with self._lock:
             hall = self._halls.get((namespace, target))
             following = None
@@ -402,7 +404,7 @@ class Work:
 
 
 def _due(
-    snapshot: Snapshot, place: tuple[str, str], hall: Hall, now: Instant, elapsed: float
+    snapshot: Snapshot, place: tuple[str, str], hall: TargetWorkers, now: Instant, elapsed: float
 ) -> tuple[list[tuple[Credential, Step]], bool]:
     due = snapshot.credentials.due(*place, now, limit=_LOOKED_AT)
     more = len(due) == _LOOKED_AT

@@ -25,7 +25,7 @@ from taskbound.surfaces.cli.session import HomeOption, JsonOption, NamespaceOpti
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from taskbound.surfaces.cli.plugs import Plugs
+    from taskbound.surfaces.cli.plugs import Dependencies
 
 
 _INTERRUPTED: Final = 130
@@ -113,7 +113,7 @@ def _sort(group: typer.Typer, modules: list[str]) -> None:
     )
 
 
-def run(arguments: Sequence[str], plugs: Plugs) -> int:
+def run(arguments: Sequence[str], plugs: Dependencies) -> int:
     own = list(arguments)
     screen = Screen(json="--json" in (own[: own.index("--")] if "--" in own else own))
     try:

@@ -8,7 +8,7 @@ import msgspec
 import typer
 
 from taskbound.core.errors import TaskboundError, UnavailableError
-from taskbound.sdk.tool.coverage.found import Found, State
+from taskbound.sdk.tool.coverage.found import FoundTool, State
 from taskbound.surfaces.cli.audit import app
 from taskbound.surfaces.cli.errors import fault_of
 from taskbound.surfaces.cli.screen import shown
@@ -96,7 +96,7 @@ def coverage(
         raise typer.Exit(1)
 
 
-def _pinned(session: Session, tools: tuple[Found, ...]) -> tuple[Mapping[str, str] | None, str]:
+def _pinned(session: Session, tools: tuple[FoundTool, ...]) -> tuple[Mapping[str, str] | None, str]:
     if not any(one.definition for one in tools):
         return {}, ""
     try:
@@ -108,7 +108,7 @@ def _pinned(session: Session, tools: tuple[Found, ...]) -> tuple[Mapping[str, st
     return {one.name: one.definition for one in rows}, ""
 
 
-def _row(one: Found, pinned: Mapping[str, str] | None) -> CoverageRow:
+def _row(one: FoundTool, pinned: Mapping[str, str] | None) -> CoverageRow:
     return CoverageRow(
         name=one.name,
         state=one.state,
@@ -121,7 +121,7 @@ def _row(one: Found, pinned: Mapping[str, str] | None) -> CoverageRow:
     )
 
 
-def _pin(one: Found, pinned: Mapping[str, str] | None) -> Pin:
+def _pin(one: FoundTool, pinned: Mapping[str, str] | None) -> Pin:
     if not one.definition:
         return ""
     if pinned is None:

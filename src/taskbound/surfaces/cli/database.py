@@ -18,7 +18,7 @@ from taskbound.wire.connection import BackUpStore, ReconcileStore, RestoreStore,
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from taskbound.surfaces.cli.plugs import BegunAnew
+    from taskbound.surfaces.cli.plugs import RecoveryReport
 
 
 app = typer.Typer(
@@ -218,7 +218,7 @@ def _progress(session: Session) -> Callable[[int, int], None]:
     return told
 
 
-def _report(session: Session, done: BegunAnew) -> None:
+def _report(session: Session, done: RecoveryReport) -> None:
     screen = session.screen
     screen.report(done)
     if done.aside:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class CommandPlace:
     """The installation that a command works on, and its settings."""
 
     home: Path
@@ -45,7 +45,7 @@ class Place:
     unknown_variables: tuple[str, ...] = ()
 
 
-class CopyMade(msgspec.Struct, frozen=True, kw_only=True, tag="backup", tag_field="is"):
+class BackupReport(msgspec.Struct, frozen=True, kw_only=True, tag="backup", tag_field="is"):
     """A backup and its contents."""
 
     path: str
@@ -83,7 +83,7 @@ class Copies:
     """Why it is not known which one was made last."""
 
 
-class Later(msgspec.Struct, frozen=True, kw_only=True):
+class LaterRecord(msgspec.Struct, frozen=True, kw_only=True):
     """A security-relevant record of a later log that the store lacks."""
 
     at: int
@@ -92,7 +92,7 @@ class Later(msgspec.Struct, frozen=True, kw_only=True):
     of: str
 
 
-class BegunAnew(
+class RecoveryReport(
     msgspec.Struct,
     frozen=True,
     kw_only=True,
@@ -120,22 +120,24 @@ class BegunAnew(
     """Path of the previous database, or ''."""
     origin: str
     """The log's new name; empty where daemon and signer are given one by hand."""
-    later: tuple[Later, ...]
+    later: tuple[LaterRecord, ...]
 
 
 class BackingUp(Protocol):
     """Makes a copy of the store."""
 
     def __call__(
-        self, place: Place, to: str, *, store: str, database: str, told: Callable[[int, int], None]
-    ) -> CopyMade:
+        self, place: CommandPlace, to: str, *, store: str, database: str, told: Callable[[int, int], None]
+    ) -> BackupReport:
         """Copy the store; `told` receives the copied and the total number of pages."""
 
 
 class PuttingBack(Protocol):
     """Replaces the store with a copy."""
 
-    def __call__(self, place: Place, copy: str, *, database: str, key: str, later: str) -> BegunAnew:
+    def __call__(
+        self, place: CommandPlace, copy: str, *, database: str, key: str, later: str
+    ) -> RecoveryReport:
         """Restore the copy; raises TaskboundError if it is not restored."""
 
 
@@ -143,13 +145,13 @@ class Reconciling(Protocol):
     """Continues with the present store."""
 
     def __call__(
-        self, place: Place, *, store: str, database: str, follow: bool, later: str, key: str
-    ) -> BegunAnew:
+        self, place: CommandPlace, *, store: str, database: str, follow: bool, later: str, key: str
+    ) -> RecoveryReport:
         """Reconcile the store; raises TaskboundError if it can't be used."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Probed:
+class ServerProbe:
     """A server that was resolved, started once without any call, and listed."""
 
     spec: ServerSpec
@@ -161,7 +163,7 @@ class Probed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Looked:
+class ServerInspection:
     """A pinned server's present offer."""
 
     identity: str
@@ -189,7 +191,7 @@ class Authorized:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Loot:
+class StolenCopy:
     """A stolen copy of a data directory, as the thief can use it without a daemon."""
 
     origin: str
@@ -223,7 +225,7 @@ class Probing(Protocol):
         limits: Sequence[str] = (),
         secrets: Mapping[Slot, str | None] | None = None,
         definitions: tuple[bytes, ...] = (),
-    ) -> Probed:
+    ) -> ServerProbe:
         """Return the pinned server; it is not started if definitions are given."""
 
 
@@ -240,7 +242,7 @@ class Reaching(Protocol):
         authorities: str,
         secrets: Mapping[Slot, str | None] | None = None,
         oauth: OAuthSpec | None = None,
-    ) -> Probed:
+    ) -> ServerProbe:
         """Return the pinned server with its definitions; `oauth` is the client that connects."""
 
 
@@ -248,7 +250,14 @@ class Joining(Protocol):
     """Connects to the daemon for a task of an agent, as a gateway does."""
 
     def __call__(
-        self, place: Place, namespace: str, *, agent: str, task: str, resume: str = "", start: bool = True
+        self,
+        place: CommandPlace,
+        namespace: str,
+        *,
+        agent: str,
+        task: str,
+        resume: str = "",
+        start: bool = True,
     ) -> Task:
         """Connect for the task; `resume` names a lost connection. Requests get their own idempotency keys."""
 
@@ -275,16 +284,16 @@ class ServedHosts(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plugs:
+class Dependencies:
     """All access to the outside of this process, as callables."""
 
-    place: Callable[[str], Place]
+    place: Callable[[str], CommandPlace]
     """The installation at this path, or the user's own."""
     make_home: Callable[[Path], None]
     """Make the data directory unless it is there."""
-    require_outside: Callable[[Place], None]
+    require_outside: Callable[[CommandPlace], None]
     """Go on only outside of every `taskbound run`; else a `DeniedError`."""
-    connect: Callable[[Place, str, str], Client]
+    connect: Callable[[CommandPlace, str, str], Client]
     """A connection to the place's daemon, which is started if it may be, in a namespace and a role."""
     socket: Callable[[Path], Path]
     """Where the daemon of a data directory listens."""
@@ -293,13 +302,13 @@ class Plugs:
     authorize: Callable[[str, OAuthSpec, str, str], Authorized]
     """The client with its issuer's endpoints, for the server at this URL that has this key and is certified
     by the authorities in this file, if there are any; looks at what both say of it."""
-    look: Callable[[Place, ServerSpec, str], Looked]
+    look: Callable[[CommandPlace, ServerSpec, str], ServerInspection]
     """Start or reach a pinned server as a gateway of a namespace would, see what it offers, and end it."""
     floating: Callable[[Sequence[str]], str]
     """Returns why a command line doesn't determine what it runs (such as a floating version), or ''."""
-    seal: Callable[[Place, str, Binding], str]
+    seal: Callable[[CommandPlace, str, Binding], str]
     """A value, sealed to the egress' key for a binding; `TaskboundError` when the egress is not there."""
-    seal_admin: Callable[[Place, str, Binding], str]
+    seal_admin: Callable[[CommandPlace, str, Binding], str]
     """An admin access, sealed to the broker's key for a binding; `TaskboundError` when no broker answers."""
     make_key: Callable[[], str]
     """A new private key as OpenSSH writes it."""
@@ -320,7 +329,7 @@ class Plugs:
     """End the daemon of a data directory; the number of its process, or 0 where none ran."""
     serve: Callable[[Path, bool, int], int]
     """Run the daemon of a data directory in the foreground; whether its readiness is said as JSON."""
-    loot: Callable[[Path], Loot]
+    loot: Callable[[Path], StolenCopy]
     """What a thief of a data directory has; the demo shows how such a thief is caught."""
     policies: Callable[[], PolicyLanguage]
     """The language that rules are written in."""
@@ -331,7 +340,7 @@ class Plugs:
     examine_store: Callable[[str], Sequence[tuple[bool, str]]]
     """How a database stands: whether each thing is well, and in words."""
     back_up: BackingUp
-    copies: Callable[[Place], Copies]
+    copies: Callable[[CommandPlace], Copies]
     put_back: PuttingBack
     reconcile: Reconciling
     cover: Callable[[str, str, float], Coverage]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar, get_type_hints
 import typer
 
 from taskbound.core.errors import DeniedError, MalformedError, TaskboundError, UnavailableError
-from taskbound.surfaces.cli.plugs import Place, Plugs
+from taskbound.surfaces.cli.plugs import CommandPlace, Dependencies
 from taskbound.surfaces.cli.screen import Screen, Words, shown
 from taskbound.wire.connection import Done
 
@@ -51,17 +51,17 @@ class NotWiredError(UnavailableError):
 class Session:
     """What a command works with."""
 
-    def __init__(self, plugs: Plugs, *, home: str, namespace: str, json: bool, yes: bool) -> None:
+    def __init__(self, plugs: Dependencies, *, home: str, namespace: str, json: bool, yes: bool) -> None:
         self.plugs = plugs
         self.screen = Screen(json=json)
         self.yes = yes
         self._home = home
         self._namespace = namespace
-        self._place: Place | None = None
+        self._place: CommandPlace | None = None
         self._client: Client | None = None
 
     @property
-    def place(self) -> Place:
+    def place(self) -> CommandPlace:
         if self._place is None:
             self._place = self.plugs.place(self._home)
         return self._place
@@ -222,8 +222,8 @@ def told_before(ctx: typer.Context) -> dict[str, object]:
     return found
 
 
-def plugs_of(ctx: typer.Context) -> Plugs:
-    found = ctx.find_object(Plugs)
+def plugs_of(ctx: typer.Context) -> Dependencies:
+    found = ctx.find_object(Dependencies)
     if found is None:
         raise NotWiredError("this program was started without its parts")
     return found

@@ -1,6 +1,6 @@
 """Questions that servers ask gateways, and the values that fill a server's slots.
 
-Questions (`Asked`):
+Questions (`ServerElicitation`):
 
 1. A question is forwarded unchanged, unless it contains a secret: then it is refused here and the results of
    the calls that it may belong to are withheld.
@@ -10,7 +10,7 @@ Questions (`Asked`):
 4. A modern server's question is kept with its state. The call continues with all answers under its own
    permit, which must still be open, a bounded number of times.
 
-Slots (`Filled`):
+Slots (`FilledSlots`):
 
 1. Sealed values are opened only for exactly this pin; a permit that names other value numbers is not used.
 2. Tokens and credentials belong to one task; another task's permit is not used.
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from taskbound.core.tool.slot import Leaks
     from taskbound.ports.upstream import Question, Upstream
     from taskbound.surfaces.egress.authority import Authority, Permits
-    from taskbound.surfaces.egress.tokens import Desk, ServerTokens
+    from taskbound.surfaces.egress.tokens import ServerTokens, StartDependencies
     from taskbound.wire.egress import Holder, Permit, SealedServer, StartServer
 
 
@@ -119,7 +119,7 @@ class Round:
     """Whether the server goes on with the call meanwhile, so that it must not get it a second time."""
 
 
-class Asked:
+class ServerElicitation:
     """The questions of one server; used in the loop."""
 
     def __init__(
@@ -273,7 +273,9 @@ def _error_of(raw: bytes, value: Mapping[str, Any]) -> Errored:
     return Errored(raw, code, message)
 
 
-def opened(desk: Desk, ask: StartServer, told: SealedServer, identity: ServerIdentity) -> dict[Slot, str]:
+def opened(
+    desk: StartDependencies, ask: StartServer, told: SealedServer, identity: ServerIdentity
+) -> dict[Slot, str]:
     """Opens every sealed slot value; raises SecretMissingError or BadSecretError."""
     sealed = {one.slot: one for one in told.secrets}
     values: dict[Slot, str] = {}
@@ -299,12 +301,12 @@ def hidden(values: Mapping[Slot, str]) -> frozenset[str]:
     return frozenset(one for slot, value in values.items() for one in hidden_in(slot, value))
 
 
-class Filled:
+class FilledSlots:
     """The slot values of one server of one connection."""
 
     def __init__(
         self,
-        desk: Desk,
+        desk: StartDependencies,
         holder: Holder,
         ask: StartServer,
         *,

@@ -73,7 +73,7 @@ class CredentialRefusedError(DeniedError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Had:
+class HandedCredential:
     """A credential that was handed out here."""
 
     id: str
@@ -133,7 +133,7 @@ class Seat:
     def is_asking(self) -> bool:
         return bool(self._held) and not self.lost
 
-    async def have(self, source: Source) -> Had:
+    async def have(self, source: Source) -> HandedCredential:
         """Returns a credential, opened and acknowledged."""
         key = self._asker()  # 2
         permitted = await self._permitted(source, recipient=key.public)
@@ -148,9 +148,9 @@ class Seat:
             raise
         acknowledged = AcknowledgeCredential(credential=name, with_connection=True)
         await self._connected().ask(acknowledged, Done)
-        return Had(id=name, source=source, ends=handed.ends, opened=opened)
+        return HandedCredential(id=name, source=source, ends=handed.ends, opened=opened)
 
-    async def renewed(self, had: Had) -> Had:
+    async def renewed(self, had: HandedCredential) -> HandedCredential:
         while True:
             with contextlib.suppress(CredentialHeldError):  # asked for as long as it lives
                 await self._permitted(had.source, renews=had.id)
@@ -258,7 +258,7 @@ class Seat:
             heard(why)
 
 
-class Asking:
+class PendingRequests:
     """Pending questions and closing seats, shared by all seats of the process."""
 
     def __init__(self, asker: Callable[[], Asker]) -> None:

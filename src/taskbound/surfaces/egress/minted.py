@@ -51,8 +51,8 @@ if TYPE_CHECKING:
     from taskbound.core.tool.oauth.client import OAuthClient
     from taskbound.ports.upstream import Upstream
     from taskbound.sdk.wish import Opened
-    from taskbound.surfaces.egress.asking import Had
-    from taskbound.surfaces.egress.tokens import Desk, TokenState
+    from taskbound.surfaces.egress.asking import HandedCredential
+    from taskbound.surfaces.egress.tokens import StartDependencies, TokenState
     from taskbound.wire.egress import Holder, Permit, SealedServer, StartServer
 
 
@@ -88,7 +88,7 @@ async def in_time(ask: Callable[[], Awaitable[A]]) -> A:
 class _Owning(ABC):
     """Tokens or credentials of one server of one connection; they end with its task."""
 
-    def __init__(self, desk: Desk, holder: Holder, ask: StartServer) -> None:
+    def __init__(self, desk: StartDependencies, holder: Holder, ask: StartServer) -> None:
         self._desk = desk
         self._holder = holder
         self._ask = ask
@@ -120,7 +120,7 @@ class Owned(_Owning):
 
     def __init__(
         self,
-        desk: Desk,
+        desk: StartDependencies,
         holder: Holder,
         ask: StartServer,
         told: SealedServer,
@@ -210,7 +210,7 @@ _ENDING: Final = "its credential is about to end"
 
 @dataclass(slots=True, eq=False)
 class _One:
-    had: Had
+    had: HandedCredential
     counted: int = 0
     """The end that `over` was last counted from, as the daemon said it: another one is a renewal."""
     over: float = 0.0
@@ -227,7 +227,7 @@ class Minted(_Owning):
 
     def __init__(
         self,
-        desk: Desk,
+        desk: StartDependencies,
         holder: Holder,
         ask: StartServer,
         told: SealedServer,

@@ -30,8 +30,8 @@ import msgspec
 
 from taskbound.core.errors import TaskboundError
 from taskbound.core.tool.slot import Leaks, filled
-from taskbound.ports.upstream import Answered, Errored, Logged, NoAnswer, NotSent, Turn
-from taskbound.surfaces.egress.asked import Asked, Filled, Open, Sent
+from taskbound.ports.upstream import Answered, Errored, Logged, NoAnswer, NotSent, QuestionRound
+from taskbound.surfaces.egress.asked import FilledSlots, Open, Sent, ServerElicitation
 from taskbound.surfaces.egress.errors import (
     HELD_BACK,
     NotStartedError,
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 
     from taskbound.core.action.canonical import JsonValue
     from taskbound.ports.upstream import Question, Upstream, UpstreamAnswer
-    from taskbound.surfaces.egress.tokens import Desk
+    from taskbound.surfaces.egress.tokens import StartDependencies
 
 
 MOST_CALLS: Final = 256
@@ -73,14 +73,18 @@ class Served:
     """One server of one connection."""
 
     def __init__(
-        self, desk: Desk, holder: wire.Holder, ask: wire.StartServer, say: Callable[[wire.EgressSaid], None]
+        self,
+        desk: StartDependencies,
+        holder: wire.Holder,
+        ask: wire.StartServer,
+        say: Callable[[wire.EgressSaid], None],
     ) -> None:
         self._desk = desk
         self._holder = holder
         self._ask = ask
         self._say = say
         self._own = Leaks(())
-        self._filled = Filled(
+        self._filled = FilledSlots(
             desk, holder, ask, keep=self._keep, begin=self._begin, busy=lambda: bool(self._open)
         )
         self._open: dict[int, Open] = {}
@@ -94,7 +98,9 @@ class Served:
         self._late: set[asyncio.Future[wire.EgressSaid]] = set()
         """Answers that are looked through beside the loop."""
         self.upstream: Upstream | None = None
-        self._questions = Asked(desk.authority, desk.permits, ask, holder, say=say, spilled=self._spilled)
+        self._questions = ServerElicitation(
+            desk.authority, desk.permits, ask, holder, say=say, spilled=self._spilled
+        )
 
     async def start(self) -> wire.Started | wire.Failure:
         """Starts the server (rule 1); returns the answer to `StartServer`."""
@@ -229,7 +235,7 @@ class Served:
         if ask.tool == SUBSCRIBE:
             self._subscribed.add(str(msgspec.json.decode(arguments, type=dict[str, object]).get("uri")))
         one.sent = Sent(action=ask.action, tool=ask.tool, arguments=sent, key=ask.key)
-        turn = Turn(offers=bytes(ask.offers)) if isinstance(ask.offers, msgspec.Raw) else None
+        turn = QuestionRound(offers=bytes(ask.offers)) if isinstance(ask.offers, msgspec.Raw) else None
         self._send(upstream, ask, one, one.sent, turn)  # 2
 
     async def _go_on(self, upstream: Upstream, ask: wire.ContinueCall, one: Open) -> None:
@@ -248,7 +254,7 @@ class Served:
             return
         self._asking.pop(before, None)
         one.sent = replace(known.sent, round=known.sent.round + 1)
-        turn = Turn(offers=bytes(ask.offers), answers=answers, state=known.state)
+        turn = QuestionRound(offers=bytes(ask.offers), answers=answers, state=known.state)
         self._send(upstream, ask, one, one.sent, turn)
 
     def _may_send(self, upstream: Upstream, permit: wire.Permit, number: int, one: Open) -> bool:
@@ -274,7 +280,7 @@ class Served:
         ask: wire.CallServer | wire.ContinueCall,
         one: Open,
         sent: Sent,
-        turn: Turn | None,
+        turn: QuestionRound | None,
     ) -> None:
         told = partial(self._noted, wire.LoggedHere, ask.number)
         one.number = upstream.call(

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from taskbound.core.errors import TaskboundError
-    from taskbound.surfaces.egress.tokens import Desk
+    from taskbound.surfaces.egress.tokens import StartDependencies
     from taskbound.wire.egress import EgressAsk, EgressSaid, Holder
 
 
@@ -48,10 +48,10 @@ OPENING: Final = 10.0
 
 
 @dataclass(slots=True, kw_only=True)
-class EgressHouse:
+class EgressState:
     """State shared by all connections of an egress."""
 
-    desk: Desk
+    desk: StartDependencies
     look: Callable[[socket], Holder]
     """Who is at the other end of a socket, by the kernel's word; `UnprovenError` when it does not say."""
     accounts: frozenset[int] | None
@@ -74,7 +74,7 @@ class EgressHouse:
 class EgressSocket(asyncio.Protocol):
     """One connection."""
 
-    def __init__(self, house: EgressHouse) -> None:
+    def __init__(self, house: EgressState) -> None:
         self._house = house
         self._buffer = FrameBuffer()
         self._transport: asyncio.Transport | None = None

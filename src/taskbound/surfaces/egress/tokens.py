@@ -19,7 +19,7 @@ Ending (`Endings`):
    that outlives its task is visible.
 3. At process exit, tokens not revoked within a few seconds are reported as left.
 
-Bounds (`Refusals`, `Known`):
+Bounds (`TokenBackoff`, `LiveTokens`):
 
 1. A client that its authorization server refused is not retried for `PATIENCE` seconds: no agent can have an
    account locked.
@@ -58,7 +58,7 @@ if TYPE_CHECKING:
     from taskbound.core.tool.oauth.client import OAuthClient
     from taskbound.core.tool.oauth.token import Token
     from taskbound.ports.upstream import Upstream, UpstreamEvents
-    from taskbound.surfaces.egress.asking import Asking
+    from taskbound.surfaces.egress.asking import PendingRequests
     from taskbound.surfaces.egress.authority import Authority, Permits
 
     TokenState = Literal["asked", "given", "refused", "unconfirmed", "revoked", "lapsed", "left"]
@@ -196,15 +196,15 @@ _OVER: Final = "the server's connection is over"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TokenDesk:
+class TokenRegistry:
     """State shared by all tokens of the process."""
 
     issuer: Callable[[OAuthClient, str], Issuer]
     """The authorization server of a pinned client, asked with this secret."""
     kept: Callable[[str], None]
     """Hears of each token before it is used, for logs to be held back."""
-    refusals: Refusals
-    known: Known
+    refusals: TokenBackoff
+    known: LiveTokens
     endings: Endings
 
 
@@ -213,7 +213,7 @@ class ServerTokens:
 
     def __init__(
         self,
-        desk: TokenDesk,
+        desk: TokenRegistry,
         issuer: Issuer,
         *,
         client: str,
@@ -375,7 +375,7 @@ class _Place:
     """When the last tokens were asked for."""
 
 
-class Refusals:
+class TokenBackoff:
     """Recently refused clients and servers that reject tokens (rules 1 to 3)."""
 
     def __init__(self) -> None:
@@ -419,7 +419,7 @@ class Refusals:
         return found
 
 
-class Known:
+class LiveTokens:
     """Live tokens, including those being revoked (rules 4 and 5)."""
 
     def __init__(self) -> None:
@@ -485,15 +485,15 @@ class StartFilled(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Desk:
+class StartDependencies:
     """Dependencies for starting and calling servers; one instance for the process."""
 
     authority: Authority
     key: OpenSealed
     start: StartFilled
     permits: Permits
-    tokens: TokenDesk
-    asking: Asking
+    tokens: TokenRegistry
+    asking: PendingRequests
     kept: Callable[[object, frozenset[str]], None]
     """Hears of the values of each server that is started, for logs to be held back: of whose they are, and of
     none once that is over."""

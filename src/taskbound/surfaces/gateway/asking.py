@@ -48,12 +48,12 @@ if TYPE_CHECKING:
 
     from taskbound.core.action.canonical import JsonValue
     from taskbound.core.tool import UriTemplate
-    from taskbound.surfaces.gateway.binding import Binding, Running, Servers
+    from taskbound.surfaces.gateway.binding import Binding, ServerHandle, Servers
     from taskbound.surfaces.gateway.call import Call
     from taskbound.surfaces.gateway.calls import Calls
     from taskbound.surfaces.gateway.link import Link
-    from taskbound.surfaces.gateway.logs import Reports, Wanted
-    from taskbound.surfaces.gateway.standing import Standing
+    from taskbound.surfaces.gateway.logs import ActionRequest, Reports
+    from taskbound.surfaces.gateway.standing import TaskBinding
 
 
 MOST_CALLS: Final = 100
@@ -94,11 +94,11 @@ class ShadowedResourceError(DeniedError):
     remedy = "ask the person who opened the task to grant the URI of one of the servers only"
 
 
-class Asking:
+class ResourceRequests:
     """Turns such requests into calls; used in the event loop."""
 
     def __init__(
-        self, link: Link, standing: Standing, entries: Entries, calls: Calls, reports: Reports
+        self, link: Link, standing: TaskBinding, entries: Entries, calls: Calls, reports: Reports
     ) -> None:
         self._link = link
         self._reports = reports
@@ -106,7 +106,7 @@ class Asking:
         self._entries = entries
         self._calls = calls
 
-    async def run(self, call: Call, wanted: Wanted, asked: bytes) -> bytes:
+    async def run(self, call: Call, wanted: ActionRequest, asked: bytes) -> bytes:
         """Returns the answering line, b"" if no answer is due; `asked` is recorded if it becomes no call."""
         try:
             call.server = call.server or await self._server_of(wanted)
@@ -121,7 +121,7 @@ class Asking:
         line = await self._calls.run(call)
         return _told(call, wanted, line) if line else b""
 
-    async def _server_of(self, wanted: Wanted) -> str:
+    async def _server_of(self, wanted: ActionRequest) -> str:
         binding = await self._standing.bind()
         able = able_servers(binding, wanted.method)
         if len(able) == 1:
@@ -140,11 +140,11 @@ class Asking:
             raise ShadowedResourceError(f"the servers {names} both claim this URI")
         return claiming[0]
 
-    async def _covers(self, server: str, wanted: Wanted) -> bool:
+    async def _covers(self, server: str, wanted: ActionRequest) -> bool:
         tool = f"{server}{SEPARATOR}{wanted.method}"
         return bool(await covered_among(self._link, tool, [wanted.arguments], how="whole"))
 
-    async def _claims(self, running: Running, uri: str) -> bool:
+    async def _claims(self, running: ServerHandle, uri: str) -> bool:
         """Whether the server lists the URI; a server that can't be listed counts as listing it."""
         try:
             return await self._entries.claim(running, uri)
@@ -152,7 +152,7 @@ class Asking:
             return True
 
 
-def able_servers(binding: Binding, method: str) -> dict[str, Running]:
+def able_servers(binding: Binding, method: str) -> dict[str, ServerHandle]:
     return {
         name: running
         for name, running in sorted(binding.servers.items())
@@ -169,7 +169,7 @@ def not_there(request: bytes, shown: tuple[str, str], *, modern: bool) -> bytes:
     return failure_line(request, _NOT_FOUND if legacy else INVALID_PARAMS, words, data)
 
 
-def _told(call: Call, wanted: Wanted, line: bytes) -> bytes:
+def _told(call: Call, wanted: ActionRequest, line: bytes) -> bytes:
     members = msgspec.json.decode(line, type=dict[str, msgspec.Raw])
     if "error" in members:
         code = msgspec.json.decode(members["error"], type=dict[str, msgspec.Raw])["code"]
@@ -245,7 +245,7 @@ class _Rest:
 class Catalog:
     """The lists of one connection; used in the event loop."""
 
-    def __init__(self, link: Link, standing: Standing, entries: Entries) -> None:
+    def __init__(self, link: Link, standing: TaskBinding, entries: Entries) -> None:
         self._link = link
         self._standing = standing
         self._entries = entries
@@ -361,9 +361,9 @@ class Entries:
 
     def __init__(self, servers: Servers) -> None:
         self._servers = servers
-        self._claims: dict[int, tuple[Running, _Claims]] = {}
+        self._claims: dict[int, tuple[ServerHandle, _Claims]] = {}
 
-    async def of(self, running: Running, method: str) -> list[Entry]:
+    async def of(self, running: ServerHandle, method: str) -> list[Entry]:
         """Returns the valid entries that the server lists now; raises if it can't be started or listed."""
         read = _READ[method]
         if not running.ready:
@@ -373,7 +373,7 @@ class Entries:
         found = [entry for raw in raws if (entry := _read(raw, read)) is not None]
         return _unlike(running.spec.name, found) if method == "prompts/list" else found
 
-    async def claim(self, running: Running, uri: str) -> bool:
+    async def claim(self, running: ServerHandle, uri: str) -> bool:
         """Whether the server lists the URI or a matching template; raises as `of`."""
         now = asyncio.get_running_loop().time()
         kept = self._claims.get(id(running))

@@ -46,35 +46,35 @@ def _deaf(*_: object) -> None:
     pass
 
 
-def _offers_nothing(_: Running) -> frozenset[str]:
+def _offers_nothing(_: ServerHandle) -> frozenset[str]:
     return frozenset()
 
 
-def _refuses(_: Running, question: Question) -> None:
+def _refuses(_: ServerHandle, question: Question) -> None:
     question.answer(errored(METHOD_NOT_FOUND, "no client can be asked here"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ears:
+class ServerListener:
     """Receivers of unsolicited server messages; called in the event loop, must return at once."""
 
-    listed: Callable[[Running, str], None] = _deaf
+    listed: Callable[[ServerHandle, str], None] = _deaf
     """One of the server's lists changed."""
-    updated: Callable[[Running, str], None] = _deaf
+    updated: Callable[[ServerHandle, str], None] = _deaf
     """The resource of this URI changed."""
-    logged: Callable[[Running, Mapping[str, JsonValue]], None] = _deaf
-    ended: Callable[[Running], None] = _deaf
-    offered: Callable[[Running], frozenset[str]] = _offers_nothing
+    logged: Callable[[ServerHandle, Mapping[str, JsonValue]], None] = _deaf
+    ended: Callable[[ServerHandle], None] = _deaf
+    offered: Callable[[ServerHandle], frozenset[str]] = _offers_nothing
     """The question capabilities to declare to a server at its start (`asked.offers`; rule 5)."""
-    asked: Callable[[Running, Question], None] = _refuses
+    asked: Callable[[ServerHandle, Question], None] = _refuses
     """The server asks the client of a call."""
     withdrawn: Callable[[Question], None] = _deaf
 
 
-class Running:
+class ServerHandle:
     """One server of one task: not started, running, or ended (`ports.upstream.UpstreamEvents`)."""
 
-    def __init__(self, spec: ServerSpec, identity: ServerIdentity, ears: Ears) -> None:
+    def __init__(self, spec: ServerSpec, identity: ServerIdentity, ears: ServerListener) -> None:
         self._ears = ears
         self.spec = spec
         self.reports = 0
@@ -166,24 +166,24 @@ class Servers:
         self._link = link
         self._namespace = namespace
         self._differ = differ
-        self.ears = Ears()
+        self.ears = ServerListener()
         """Receivers of unsolicited messages, for servers that are added from now on."""
-        self._shared: dict[str, Running] = {}
-        self._all: list[Running] = []
+        self._shared: dict[str, ServerHandle] = {}
+        self._all: list[ServerHandle] = []
         self._paused = False
 
-    async def of_agent(self, kept: Mapping[str, Running]) -> dict[str, Running]:
+    async def of_agent(self, kept: Mapping[str, ServerHandle]) -> dict[str, ServerHandle]:
         """Returns all servers of the agent by name, reusing those in `kept` and shared ones."""
         rows = await self._link.ask(ListUpstreams(), UpstreamRows)
-        found: dict[str, Running] = {}
+        found: dict[str, ServerHandle] = {}
         for row in rows.rows:
             name, identity = row.spec.name, identity_of(row.spec, namespace=self._namespace)
             one = kept.get(name) or self._shared.get(name)
             same = one is not None and _same(one, row.spec, identity)
-            found[name] = one if one is not None and same else Running(row.spec, identity, self.ears)
+            found[name] = one if one is not None and same else ServerHandle(row.spec, identity, self.ears)
         return found
 
-    async def make_ready(self, running: Running) -> None:
+    async def make_ready(self, running: ServerHandle) -> None:
         """Starts the server if needed, and shows its list to the daemon if that is due (rule 2)."""
         async with running.turn:
             if running.over:  # who waited for the turn meanwhile starts nothing (rule 4)
@@ -197,7 +197,7 @@ class Servers:
             if running.stale:
                 raise UnstableToolsError(f"the tools of server `{running.spec.name}` change without end")
 
-    async def _begin(self, running: Running) -> None:
+    async def _begin(self, running: ServerHandle) -> None:
         running.stale = True
         running.level = ""
         await running.close()
@@ -214,7 +214,7 @@ class Servers:
         if running.spec.shareable:
             self._shared[running.spec.name] = running
 
-    async def _look(self, running: Running) -> None:
+    async def _look(self, running: ServerHandle) -> None:
         upstream = running.upstream
         if upstream is None:
             return
@@ -240,7 +240,7 @@ class Servers:
         if seen.differences:
             self._differ()
 
-    async def end(self, some: Mapping[str, Running], *, shared: bool) -> None:
+    async def end(self, some: Mapping[str, ServerHandle], *, shared: bool) -> None:
         """Ends the running servers among these; shared ones only if `shared`."""
         ending = [one for one in some.values() if shared or not one.spec.shareable]
         for one in ending:
@@ -252,7 +252,7 @@ class Servers:
         self._shared.clear()
         await asyncio.gather(*(self._end(one) for one in tuple(self._all)))
 
-    async def _end(self, running: Running) -> None:
+    async def _end(self, running: ServerHandle) -> None:
         running.over = True
         await running.idle()  # a call that was cancelled is given its time to be answered
         try:
@@ -273,7 +273,7 @@ class Servers:
             self._sweep()
 
     @property
-    def shared(self) -> Mapping[str, Running]:
+    def shared(self) -> Mapping[str, ServerHandle]:
         return dict(self._shared)
 
     @property
@@ -294,7 +294,7 @@ class Servers:
                 one.upstream.resume()
 
 
-def _same(running: Running, spec: ServerSpec, identity: ServerIdentity) -> bool:
+def _same(running: ServerHandle, spec: ServerSpec, identity: ServerIdentity) -> bool:
     before = (running.identity.digest, running.spec.era, running.spec.shareable)
     return before == (identity.digest, spec.era, spec.shareable)
 
@@ -302,7 +302,7 @@ def _same(running: Running, spec: ServerSpec, identity: ServerIdentity) -> bool:
 class Binding:
     """One task of this connection."""
 
-    def __init__(self, task: str, servers: dict[str, Running], rows: tuple[ToolRow, ...]) -> None:
+    def __init__(self, task: str, servers: dict[str, ServerHandle], rows: tuple[ToolRow, ...]) -> None:
         self.task = task
         self.servers = servers
         self.reach = frozenset(row.name for row in rows)
@@ -311,7 +311,9 @@ class Binding:
         """Tools that a legacy client can't be given."""
 
     @classmethod
-    async def make(cls, task: str, servers: Servers, link: Link, *, kept: Mapping[str, Running]) -> Binding:
+    async def make(
+        cls, task: str, servers: Servers, link: Link, *, kept: Mapping[str, ServerHandle]
+    ) -> Binding:
         """Asks the daemon what the task can reach; `kept` holds servers that run for it already."""
         found = await servers.of_agent(kept)
         for one in found.values():
@@ -319,7 +321,7 @@ class Binding:
         rows = await link.ask(ReachTools(), ToolRows)
         return cls(task, found, rows.rows if rows.task == task else ())
 
-    def server_of(self, tool: str, server: str) -> Running | None:
+    def server_of(self, tool: str, server: str) -> ServerHandle | None:
         return self.servers.get(server) if tool in self.reach else None
 
     def schema_of(self, tool: str) -> JsonValue:

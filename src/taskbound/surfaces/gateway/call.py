@@ -15,17 +15,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from taskbound.core.action.canonical import JsonValue
-    from taskbound.ports.upstream import Logged, Told, Turn, UpstreamAnswer
+    from taskbound.ports.upstream import Logged, QuestionRound, Told, UpstreamAnswer
     from taskbound.sdk.arrival import Arrival
-    from taskbound.surfaces.gateway.binding import Running
-    from taskbound.surfaces.gateway.errands.kept import Errand
-    from taskbound.surfaces.gateway.framing import Talk
+    from taskbound.surfaces.gateway.binding import ServerHandle
+    from taskbound.surfaces.gateway.errands.kept import DeferredCall
+    from taskbound.surfaces.gateway.framing import ClientSession
     from taskbound.surfaces.gateway.link import Asked
     from taskbound.wire.action import Changed, Narrowed
     from taskbound.wire.mcp.message import Id
 
 
-class Cause(Enum):
+class InterruptReason(Enum):
     """Why a call is interrupted."""
 
     CANCELLED = "cancelled by the client"
@@ -40,11 +40,11 @@ class Cause(Enum):
     BESIDE = "another question of the same round was not answered"
 
 
-_SILENT: Final = frozenset({Cause.CANCELLED, Cause.LEFT})
+_SILENT: Final = frozenset({InterruptReason.CANCELLED, InterruptReason.LEFT})
 """Causes after which the client gets no answer."""
 
 
-class Way(Protocol):
+class CallRoute(Protocol):
     """The path of a call: a part of `ports.upstream.Upstream`, or the client that a server asks (`asked`)."""
 
     def call(  # noqa: PLR0913 -- as a server is called (`ports.upstream.Upstream.call`)
@@ -57,7 +57,7 @@ class Way(Protocol):
         progress: Told | None = None,
         logged: Logged | None = None,
         action: str = "",
-        turn: Turn | None = None,
+        turn: QuestionRound | None = None,
     ) -> int:
         """Sends the call and returns its number."""
 
@@ -93,7 +93,7 @@ class Call:
     """The client's progress token, for notifications while the call is held or makes progress."""
     level: str = ""
     """The log level that a modern client requested for the call."""
-    talk: Talk | None = None
+    talk: ClientSession | None = None
     """The subscriptions of a legacy client, which hold for all of its calls."""
     turns: int = 0
     """How many notifications were sent while the call was held."""
@@ -103,20 +103,20 @@ class Call:
     held: str = ""
     changed: tuple[Changed, ...] = ()
     """What approvers narrowed, compared with the client's arguments."""
-    cause: Cause | None = None
+    cause: InterruptReason | None = None
     words: str = ""
     """How the task ended, when that is the cause."""
     read: tuple[str, ...] | None = None
     """The actions that read its operands, for the next question to the daemon."""
     reading: Call | None = None
-    running: Running | None = None
+    running: ServerHandle | None = None
     number: int = 0
     waiting: Arrival[UpstreamAnswer] | None = None
     timer: asyncio.TimerHandle | None = None
     digest: bytes = b""
     """Digest of the client's request: a retry with a state must be the same request."""
     offers: Mapping[str, JsonValue] = field(default_factory=dict)
-    towards: Way | None = None
+    towards: CallRoute | None = None
     """The client, if the call is a server's question; None if it goes to its server."""
     questions: set[Call] = field(default_factory=set)
     asked_for: int = 0
@@ -124,7 +124,7 @@ class Call:
     """Whether its client accepts an MCP task as the answer (2026-07-28)."""
     patience: asyncio.TimerHandle | None = None
     """The timer after which its client must poll for it."""
-    errand: Errand | None = None
+    errand: DeferredCall | None = None
     """Set once its client polls for it."""
     was_sent: bool = False
     """Whether it was sent: its result is then the server's and not only a refusal of the gateway."""
@@ -138,7 +138,7 @@ class Call:
         self.arguments, self.held, self.key = bytes(narrowed.arguments), narrowed.action, ""
 
     @property
-    def way(self) -> Way | None:
+    def way(self) -> CallRoute | None:
         """Returns the call's path, or None while its server does not run."""
         return self.towards or (self.running.upstream if self.running is not None else None)
 

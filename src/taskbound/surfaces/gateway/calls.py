@@ -28,19 +28,19 @@ import msgspec
 from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import TaskboundError
 from taskbound.core.tool import parse_tool_name
-from taskbound.ports.upstream import NoAnswer, NotSent, Turn
+from taskbound.ports.upstream import NoAnswer, NotSent, QuestionRound
 from taskbound.sdk.arrival import Arrival
 from taskbound.sdk.client import DaemonLostError, RefusedByDaemonError
 from taskbound.surfaces.gateway import eras as answers
 from taskbound.surfaces.gateway.asked.questions import MAX_ROUNDS, Questions, Unfinished, asks_for_input
-from taskbound.surfaces.gateway.call import Call, Cause, Way
+from taskbound.surfaces.gateway.call import Call, CallRoute, InterruptReason
 from taskbound.surfaces.gateway.eras import bridge
-from taskbound.surfaces.gateway.errands.kept import Errands
+from taskbound.surfaces.gateway.errands.kept import DeferredCalls
 from taskbound.surfaces.gateway.errors import BadRepinError, BusyError, LapsedError, UnbridgeableError
-from taskbound.surfaces.gateway.link import Debts
+from taskbound.surfaces.gateway.link import UnrecordedOutcomes
 from taskbound.surfaces.gateway.logs import progress_of
 from taskbound.surfaces.gateway.outcomes import Outcomes, interrupted
-from taskbound.surfaces.gateway.waiting import Holds, Readings
+from taskbound.surfaces.gateway.waiting import Holds, ProbeCalls
 from taskbound.wire.action import (
     Decide,
     Duplicate,
@@ -55,7 +55,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
 
     from taskbound.ports.upstream import Answered, UpstreamAnswer
-    from taskbound.surfaces.gateway.binding import Binding, Running, Servers
+    from taskbound.surfaces.gateway.binding import Binding, ServerHandle, Servers
     from taskbound.surfaces.gateway.framing import Client
     from taskbound.surfaces.gateway.link import Link, Timings
     from taskbound.surfaces.gateway.logs import Logs
@@ -67,14 +67,14 @@ if TYPE_CHECKING:
 MAX_UNSENT: Final = 8 * 1_048_576
 """Bytes that a server may leave unread before it gets another call."""
 
-_FINAL: Final = frozenset({Cause.ENDED, Cause.PAUSED, Cause.STOPPED})
+_FINAL: Final = frozenset({InterruptReason.ENDED, InterruptReason.PAUSED, InterruptReason.STOPPED})
 """Causes after which a server that does not answer is killed."""
 _GONE: Final = frozenset({"no-task", "task-ended", "task-expired"})
 """Refusals that mean that the gateway's binding is outdated."""
 
 
 @dataclass(slots=True, kw_only=True)
-class Desk:
+class CallDependencies:
     """The parts that calls are made with."""
 
     link: Link
@@ -99,16 +99,16 @@ class Desk:
 class Calls:
     """Every open call of one connection."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: CallDependencies) -> None:
         self._desk = desk
         self.open: dict[int | str | tuple[str, int], Call] = {}
         """By the client's id; the gateway's own calls under keys that no client can send."""
-        self.debts = Debts(desk.link)
-        self.errands = Errands(self, desk)
+        self.debts = UnrecordedOutcomes(desk.link)
+        self.errands = DeferredCalls(self, desk)
         self.holds = Holds(desk.link, desk.timings, self.errands.tell, waits=self.errands.wait)
         self.outcomes = Outcomes(desk.link, self.debts)
         self.questions = Questions(self, desk)
-        self._readings = Readings(desk.link, desk.timings, self)
+        self._readings = ProbeCalls(desk.link, desk.timings, self)
 
     @property
     def count(self) -> int:
@@ -267,7 +267,7 @@ class Calls:
         )
 
     def late(self, call: Call) -> None:
-        self.interrupt(call, Cause.LATE)
+        self.interrupt(call, InterruptReason.LATE)
 
     # --- a permit --------------------------------------------------------------------------------
 
@@ -289,7 +289,7 @@ class Calls:
             return interrupted(call)
         return answers.error_result(failure, action=call.action, task=call.task)
 
-    async def _sendable(self, call: Call, permit: Permitted) -> Running:
+    async def _sendable(self, call: Call, permit: Permitted) -> ServerHandle:
         binding = await self._desk.bind()
         running = call.running
         if binding.task != permit.task:
@@ -315,12 +315,12 @@ class Calls:
         await self._desk.logs.settle(running)
         return self._in_time(permit, running)
 
-    def _in_time(self, permit: Permitted, running: Running) -> Running:
+    def _in_time(self, permit: Permitted, running: ServerHandle) -> ServerHandle:
         if self._desk.now() > permit.until:
             raise LapsedError("the permit ran out before the call could be sent")
         return running
 
-    async def _send(self, call: Call, running: Running) -> bytes:
+    async def _send(self, call: Call, running: ServerHandle) -> bytes:
         way = call.way
         if way is None:
             await self.outcomes.report(call, "not-sent", note="the server ended")
@@ -334,11 +334,13 @@ class Calls:
                 call.timer.cancel()
         return await self.outcomes.settle(call, found)
 
-    async def _answered(self, call: Call, way: Way, running: Running) -> UpstreamAnswer | Unfinished:
+    async def _answered(
+        self, call: Call, way: CallRoute, running: ServerHandle
+    ) -> UpstreamAnswer | Unfinished:
         """Returns the result over all rounds of the server's questions."""
         if call.towards is not None:
-            return await self._sent(call, way, Turn())
-        turn = Turn(offers=self.questions.offers(call, running))
+            return await self._sent(call, way, QuestionRound())
+        turn = QuestionRound(offers=self.questions.offers(call, running))
         goes_on = partial(self.errands.defer, call)
         number = 0
         while True:
@@ -346,24 +348,26 @@ class Calls:
             if number and isinstance(found, NotSent):  # the rounds before were sent, and the server worked
                 found = NoAnswer(found.code, found.reason, found.detail)
             for one in tuple(call.questions):
-                self.interrupt(one, Cause.CANCELLED)  # a server that has answered has no open questions
+                self.interrupt(
+                    one, InterruptReason.CANCELLED
+                )  # a server that has answered has no open questions
             if not asks_for_input(found, running.spec.era):
                 await self.questions.has_client(call, found)
                 return found
             asked = await self._turn(call, running, found, last=number == MAX_ROUNDS - 1)
-            if not isinstance(asked, Turn):
+            if not isinstance(asked, QuestionRound):
                 way.cancel(call.number, asked.reason)  # a task of the server's would wait for it
                 return NoAnswer(asked.code, asked.reason) if found.is_working else asked
             turn, number = asked, number + 1
 
     async def _turn(
-        self, call: Call, running: Running, found: Answered, *, last: bool
-    ) -> Turn | Unfinished | NoAnswer:
+        self, call: Call, running: ServerHandle, found: Answered, *, last: bool
+    ) -> QuestionRound | Unfinished | NoAnswer:
         if last:
             return Unfinished("asks-too-often", f"the server asks more than {MAX_ROUNDS} times in one call")
         return await self.questions.turn(call, running, found)
 
-    async def _sent(self, call: Call, way: Way, turn: Turn) -> UpstreamAnswer:
+    async def _sent(self, call: Call, way: CallRoute, turn: QuestionRound) -> UpstreamAnswer:
         waiting: Arrival[UpstreamAnswer] = Arrival()
         call.waiting, call.was_sent = waiting, True
         self.errands.wait(call)
@@ -385,7 +389,7 @@ class Calls:
 
     # --- interruptions ---------------------------------------------------------------------------
 
-    def interrupt(self, call: Call, cause: Cause, words: str = "") -> None:
+    def interrupt(self, call: Call, cause: InterruptReason, words: str = "") -> None:
         """Stops a call and withholds its result; a task's end overrides a cancel."""
         if call.reading is not None:
             self.interrupt(call.reading, cause, words)
@@ -407,11 +411,11 @@ class Calls:
         way.cancel(call.number, cause.value)
         self._set_timer(call, cause)
 
-    def _set_timer(self, call: Call, cause: Cause) -> None:
+    def _set_timer(self, call: Call, cause: InterruptReason) -> None:
         loop = asyncio.get_running_loop()
         call.timer = loop.call_later(self._desk.timings.cancel, self._no_answer, call, cause)
 
-    def _no_answer(self, call: Call, cause: Cause) -> None:
+    def _no_answer(self, call: Call, cause: InterruptReason) -> None:
         upstream = call.running.upstream if call.running is not None else None
         way = call.way
         if way is None or call.waiting is None or call.waiting.done():
@@ -423,7 +427,7 @@ class Calls:
         if cause in _FINAL and call.towards is None and upstream is not None:
             upstream.kill(f"{cause.value}, and the server did not answer the cancel")
 
-    def interrupt_all(self, cause: Cause, *, task: str = "", words: str = "") -> None:
+    def interrupt_all(self, cause: InterruptReason, *, task: str = "", words: str = "") -> None:
         """Interrupts every open call, or those of one task."""
         for call in (*self.open.values(), *self.questions.parked.calls):
             if not task or call.task in {"", task}:

@@ -68,7 +68,7 @@ _INSTRUCTIONS: Final = (
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
+class RequestMeta:
     """The contents of a request's `_meta`."""
 
     modern: bool
@@ -81,10 +81,10 @@ class Terms:
     """The capabilities that a modern client declares with this request."""
 
 
-_LEGACY_TERMS: Final = Terms(modern=False)
+_LEGACY_TERMS: Final = RequestMeta(modern=False)
 
 
-def terms_of(params: Mapping[str, JsonValue]) -> Terms:
+def terms_of(params: Mapping[str, JsonValue]) -> RequestMeta:
     """Reads the era and the other terms from a request's `_meta`."""
     meta = params.get("_meta")
     if meta is None and "_meta" not in params:
@@ -96,7 +96,7 @@ def terms_of(params: Mapping[str, JsonValue]) -> Terms:
         raise BadParamsError(f"`{IDEMPOTENCY_KEY}` is no text of 1 to {_MAX_KEY} characters")
     progress = _token(meta.get("progressToken"))
     if VERSION_KEY not in meta:
-        return Terms(modern=False, key=key, progress=progress)
+        return RequestMeta(modern=False, key=key, progress=progress)
     version = meta[VERSION_KEY]
     if not isinstance(version, str):
         raise BadParamsError(f"`{VERSION_KEY}` is no text")
@@ -110,7 +110,7 @@ def terms_of(params: Mapping[str, JsonValue]) -> Terms:
     level = meta.get(LOG_LEVEL_KEY, "")
     if not isinstance(level, str) or (LOG_LEVEL_KEY in meta and level not in LEVELS):
         raise BadParamsError(f"`{LOG_LEVEL_KEY}` is one of {', '.join(LEVELS)}")
-    return Terms(modern=True, key=key, progress=progress, level=level, offers=offers)
+    return RequestMeta(modern=True, key=key, progress=progress, level=level, offers=offers)
 
 
 def _token(value: JsonValue) -> int | str | None:

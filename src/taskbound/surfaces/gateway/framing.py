@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
-class Talk:
+class ClientSession:
     """One client: the client of a pipe, or one session of a task."""
 
     begun: bool = False
@@ -64,13 +64,13 @@ class Client(Protocol):
     def tell(self, line: bytes, to: Id | None) -> None:
         """Sends a message that belongs to the request of this id, or to none."""
 
-    def say(self, line: bytes, talk: Talk) -> None:
+    def say(self, line: bytes, talk: ClientSession) -> None:
         """Sends a message outside requests to one legacy client, if it listens."""
 
-    def talk(self, request: Id) -> Talk | None:
+    def talk(self, request: Id) -> ClientSession | None:
         """Returns the subscriptions of the legacy client of this request; None for a modern one."""
 
-    def talks(self) -> tuple[Talk, ...]:
+    def talks(self) -> tuple[ClientSession, ...]:
         """Returns those of every connected legacy client."""
 
     @property
@@ -109,7 +109,7 @@ class ClientPipes:
         self._writer: asyncio.WriteTransport | None = None
         self._held: set[str] = set()
         self._gone = False
-        self._talk = Talk()
+        self._talk = ClientSession()
         self.capabilities: Mapping[str, JsonValue] = {}
         """What the client declared with `initialize`."""
         self.incoming = _Incoming(self)
@@ -125,15 +125,15 @@ class ClientPipes:
         if self._writer is not None and not self._writer.is_closing():
             self._writer.write(line)
 
-    def say(self, line: bytes, talk: Talk) -> None:
+    def say(self, line: bytes, talk: ClientSession) -> None:
         del talk
         self.tell(line)
 
-    def talk(self, request: Id) -> Talk | None:
+    def talk(self, request: Id) -> ClientSession | None:
         del request
         return self._talk
 
-    def talks(self) -> tuple[Talk, ...]:
+    def talks(self) -> tuple[ClientSession, ...]:
         return (self._talk,)
 
     def began(self, capabilities: Mapping[str, JsonValue]) -> None:

@@ -359,7 +359,7 @@ def recorded(said: Answer) -> bool:
             return False
 
 
-class Debts:
+class UnrecordedOutcomes:
     """The outcomes that one gateway owes its daemon."""
 
     def __init__(self, link: Link) -> None:

@@ -50,9 +50,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from taskbound.core.action.canonical import JsonValue
-    from taskbound.surfaces.gateway.binding import Running
+    from taskbound.surfaces.gateway.binding import ServerHandle
     from taskbound.surfaces.gateway.call import Call
-    from taskbound.surfaces.gateway.framing import Client, Talk
+    from taskbound.surfaces.gateway.framing import Client, ClientSession
     from taskbound.surfaces.gateway.link import Link
 
 
@@ -109,7 +109,7 @@ class Logs:
 
         return Logged(_level_of(call), heard)
 
-    def outside(self, server: Running, params: Mapping[str, JsonValue]) -> None:
+    def outside(self, server: ServerHandle, params: Mapping[str, JsonValue]) -> None:
         if not (self._flows and self._connected()):
             return
         asked = [_level_of(one) for one in self._calls() if one.running is server and one.cause is None]
@@ -127,7 +127,7 @@ class Logs:
         talks = (one.level for one in self._client.talks())
         return least([*talks, *map(_level_of, self._calls())])
 
-    async def settle(self, server: Running) -> None:
+    async def settle(self, server: ServerHandle) -> None:
         """Sets a legacy server's level; a failure does not prevent the call."""
         level, upstream = self.wanted, server.upstream
         if (
@@ -143,7 +143,7 @@ class Logs:
         except TaskboundError as error:
             _log.info("server %s: %s", server.spec.name, error.message)
 
-    async def set(self, talk: Talk, level: str, servers: Iterable[Running]) -> None:
+    async def set(self, talk: ClientSession, level: str, servers: Iterable[ServerHandle]) -> None:
         talk.level = level
         await asyncio.gather(*(self.settle(one) for one in servers))
 
@@ -226,7 +226,7 @@ _AGAIN: Final = frozenset({"inputResponses", "requestState"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
+class ActionRequest:
     """One request that is to become an action."""
 
     method: str
@@ -242,7 +242,7 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Again:
+class ResumedRequest:
     """A modern client's retry with the answers to earlier questions."""
 
     params: Mapping[str, JsonValue]
@@ -252,7 +252,7 @@ class Again:
     answers: Mapping[str, JsonValue] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, params: Mapping[str, JsonValue], *, modern: bool) -> Again:
+    def of(cls, params: Mapping[str, JsonValue], *, modern: bool) -> ResumedRequest:
         """Reads answers and state from the parameters; raises BadParamsError."""
         if not modern or not params.keys() & _AGAIN:
             return cls(params=params)
@@ -276,7 +276,7 @@ def read_call(params: Mapping[str, JsonValue]) -> tuple[str, bytes]:
     return name, written
 
 
-def read_wanted(method: str, params: Mapping[str, JsonValue]) -> Wanted:
+def read_wanted(method: str, params: Mapping[str, JsonValue]) -> ActionRequest:
     """Returns the action that the parameters ask for; raises BadParamsError or MalformedError."""
     match method:
         case "resources/read" | "resources/subscribe":
@@ -307,7 +307,7 @@ def join_prompt_name(server: str, own: str) -> str:
     return f"{server}{SEPARATOR}{parse_own_name(own)}"
 
 
-def _completion(method: str, params: Mapping[str, JsonValue]) -> Wanted:
+def _completion(method: str, params: Mapping[str, JsonValue]) -> ActionRequest:
     _require_only(params, "argument", "context", "ref", of=method)
     ref = _object(params.get("ref"), "`ref`")
     argument = _object(params.get("argument"), "`argument`")
@@ -346,10 +346,10 @@ def _wanted(
     shown: tuple[str, str],
     server: str = "",
     uri: str = "",
-) -> Wanted:
+) -> ActionRequest:
     written = canonical(arguments)
     require_one_line(written)
-    return Wanted(method=method, server=server, uri=uri, shown=shown, arguments=written)
+    return ActionRequest(method=method, server=server, uri=uri, shown=shown, arguments=written)
 
 
 def _require_only(found: Mapping[str, JsonValue], *names: str, of: str) -> None:

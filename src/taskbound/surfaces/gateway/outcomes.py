@@ -17,7 +17,7 @@ from taskbound.core.errors import TaskboundError
 from taskbound.ports.upstream import Answered, Errored, NoAnswer, NotSent
 from taskbound.surfaces.gateway import eras as answers
 from taskbound.surfaces.gateway.asked.questions import Unfinished
-from taskbound.surfaces.gateway.call import Cause
+from taskbound.surfaces.gateway.call import InterruptReason
 from taskbound.surfaces.gateway.eras import bridge, doubt, is_complete
 from taskbound.surfaces.gateway.link import instead, recorded
 from taskbound.wire.action import Outcome, Released, Withheld
@@ -27,7 +27,7 @@ from taskbound.wire.mcp.message import error_line
 if TYPE_CHECKING:
     from taskbound.ports.upstream import UpstreamAnswer
     from taskbound.surfaces.gateway.call import Call
-    from taskbound.surfaces.gateway.link import Debts, Link
+    from taskbound.surfaces.gateway.link import Link, UnrecordedOutcomes
 
 
 MAX_KEPT: Final = 1_048_576
@@ -37,17 +37,17 @@ _ASKS_BY_ERROR: Final = -32042
 """The error by which a server of 2025-11-25 asks to open URLs: an undecided question."""
 _SERVER_LOST: Final = "ask the person who pinned the server to look at it; do not repeat the call"
 _CODES: Final = {
-    Cause.ENDED: "task-ended",
-    Cause.PAUSED: "task-paused",
-    Cause.STOPPED: "stopped",
-    Cause.LOST: "daemon-lost",
+    InterruptReason.ENDED: "task-ended",
+    InterruptReason.PAUSED: "task-paused",
+    InterruptReason.STOPPED: "stopped",
+    InterruptReason.LOST: "daemon-lost",
 }
 
 
 class Outcomes:
     """Reports the outcomes of one connection's calls to the daemon."""
 
-    def __init__(self, link: Link, debts: Debts) -> None:
+    def __init__(self, link: Link, debts: UnrecordedOutcomes) -> None:
         self._link = link
         self._debts = debts
 
@@ -104,7 +104,7 @@ class Outcomes:
         ask = Outcome(
             action=call.action, outcome=outcome, answer=answer, answer_sha256=digest, note=note[:_NOTE]
         )
-        if call.cause is Cause.LOST and not self._link.connected:
+        if call.cause is InterruptReason.LOST and not self._link.connected:
             self._debts.owe(ask)
             return Withheld(action=call.action, code="daemon-lost", reason="the daemon is lost")
         try:
@@ -124,7 +124,7 @@ class Outcomes:
         return Withheld(action=call.action, code=fault.code, reason=fault.message)
 
 
-def _leave(call: Call, cause: Cause | None, answer: Released | Withheld, result: bytes) -> bytes:
+def _leave(call: Call, cause: InterruptReason | None, answer: Released | Withheld, result: bytes) -> bytes:
     if cause is not None:
         return interrupted(call)
     if isinstance(answer, Released):
@@ -134,7 +134,7 @@ def _leave(call: Call, cause: Cause | None, answer: Released | Withheld, result:
 
 def interrupted(call: Call) -> bytes:
     """Returns the refusal of an interrupted call; it is not sent when the client was the cause."""
-    cause = call.cause or Cause.CANCELLED
+    cause = call.cause or InterruptReason.CANCELLED
     reason = call.words or cause.value
     code = _CODES.get(cause, "cancelled")
     return answers.withheld(code, reason, action=call.action, task=call.task)

@@ -18,10 +18,10 @@ from taskbound.core.task import TaskEndedError
 from taskbound.core.tool import METHOD_NAMES, NotAToolError, is_reserved, parse_tool_name
 from taskbound.surfaces.gateway import eras as answers
 from taskbound.surfaces.gateway.asking import LISTS
-from taskbound.surfaces.gateway.call import Call, Cause
+from taskbound.surfaces.gateway.call import Call, InterruptReason
 from taskbound.surfaces.gateway.eras import agreed, discovered, initialized, requested_of, terms_of
 from taskbound.surfaces.gateway.errands.kept import LONGEST
-from taskbound.surfaces.gateway.errands.requests import ErrandRequests, require_declared
+from taskbound.surfaces.gateway.errands.requests import DeferredCallRequests, require_declared
 from taskbound.surfaces.gateway.errors import (
     INTERNAL_ERROR,
     AlreadyInitializedError,
@@ -32,7 +32,7 @@ from taskbound.surfaces.gateway.errors import (
     data_of,
     rpc_code,
 )
-from taskbound.surfaces.gateway.logs import Again, digest_of, read_call, read_level, read_wanted
+from taskbound.surfaces.gateway.logs import ResumedRequest, digest_of, read_call, read_level, read_wanted
 from taskbound.surfaces.gateway.subscriptions import METHOD, Stream, read_uri, read_uris
 from taskbound.wire.mcp.message import LATEST_LEGACY, NULL, failure_line, result_line, salvage
 from taskbound.wire.mcp.task import (
@@ -47,12 +47,12 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Mapping
 
     from taskbound.core.action.canonical import JsonValue
-    from taskbound.surfaces.gateway.asking import Asking, Catalog
+    from taskbound.surfaces.gateway.asking import Catalog, ResourceRequests
     from taskbound.surfaces.gateway.calls import Calls
-    from taskbound.surfaces.gateway.eras import Terms
+    from taskbound.surfaces.gateway.eras import RequestMeta
     from taskbound.surfaces.gateway.framing import Client
     from taskbound.surfaces.gateway.logs import Logs, Reports
-    from taskbound.surfaces.gateway.standing import Standing
+    from taskbound.surfaces.gateway.standing import TaskBinding
     from taskbound.surfaces.gateway.subscriptions import Listing, Subscriptions
     from taskbound.wire.mcp.message import Id, Request, Salvage
 
@@ -99,19 +99,19 @@ MAX_STREAMS: Final = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answerers:
+class Handlers:
     """The parts that answer requests."""
 
     client: Client
-    standing: Standing
+    standing: TaskBinding
     listing: Listing
     catalog: Catalog
     calls: Calls
-    asking: Asking
+    asking: ResourceRequests
     reports: Reports
     logs: Logs
     subscriptions: Subscriptions
-    errands: ErrandRequests
+    errands: DeferredCallRequests
     began: Callable[[Mapping[str, JsonValue]], None]
     """A legacy client declares these capabilities."""
     beside: Callable[[Coroutine[None, None, None]], None]
@@ -121,7 +121,7 @@ class Answerers:
 class Requests:
     """Serves the requests of one client; used in the event loop."""
 
-    def __init__(self, answerers: Answerers, *, begun: bool) -> None:
+    def __init__(self, answerers: Handlers, *, begun: bool) -> None:
         """Prepares; `begun` means that the caller handles the handshake."""
         self._client = answerers.client
         self._standing = answerers.standing
@@ -335,7 +335,7 @@ class Requests:
         self._listing.streams.pop(request, None)
         if stream is not None:
             for call in stream.calls:
-                self._calls.interrupt(call, Cause.CANCELLED)
+                self._calls.interrupt(call, InterruptReason.CANCELLED)
             self._subscriptions.leave(stream)
 
     def end_stream(self, stream: Stream) -> None:
@@ -370,7 +370,7 @@ class Requests:
             if talk is None:
                 raise UnknownMethodError("there is no `resources/subscribe` in this revision of MCP")
             self._subscriptions.require_room(1)
-        again = Again.of(message.params, modern=terms.modern)
+        again = ResumedRequest.of(message.params, modern=terms.modern)
         wanted = read_wanted(message.method, again.params)
         digest = digest_of(message.method, wanted.server, terms.key, wanted.arguments)
         if again.state is not None:
@@ -390,7 +390,7 @@ class Requests:
         terms = terms_of(message.params)
         if not terms.modern and not self.initialized:
             raise NotInitializedError("`tools/call` came before `initialize`")
-        again = Again.of(message.params, modern=terms.modern)
+        again = ResumedRequest.of(message.params, modern=terms.modern)
         params, ttl = self._as_task(message, again.params, modern=terms.modern)
         tool, arguments = read_call(params)
         server, own = parse_tool_name(tool)
@@ -428,14 +428,14 @@ class Requests:
         ttl = parse_ttl(params["task"])
         return rest, LONGEST if ttl is None else ttl
 
-    def _come_back(self, message: Request, terms: Terms, again: Again, digest: bytes) -> None:
+    def _come_back(self, message: Request, terms: RequestMeta, again: ResumedRequest, digest: bytes) -> None:
         parked = self._calls.questions.parked
         call = parked.come_back(again.state or "", digest, again.answers)
         call.progress, call.level, call.offers = terms.progress, terms.level, terms.offers
         parked.go_on(call, message, again.answers)
 
     def _open(
-        self, message: Request, terms: Terms, tool: str, server: str, own: str, arguments: bytes
+        self, message: Request, terms: RequestMeta, tool: str, server: str, own: str, arguments: bytes
     ) -> Call:
         call = Call(
             id=message.id,

@@ -17,16 +17,16 @@ from typing import TYPE_CHECKING, Final
 from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import MalformedError, TaskboundError
 from taskbound.surfaces.gateway.asked.questions import offered
-from taskbound.surfaces.gateway.asking import Asking, Catalog, Entries
-from taskbound.surfaces.gateway.binding import Ears, Servers
-from taskbound.surfaces.gateway.call import Cause
-from taskbound.surfaces.gateway.calls import Calls, Desk
-from taskbound.surfaces.gateway.errands.requests import ErrandRequests
+from taskbound.surfaces.gateway.asking import Catalog, Entries, ResourceRequests
+from taskbound.surfaces.gateway.binding import ServerListener, Servers
+from taskbound.surfaces.gateway.call import InterruptReason
+from taskbound.surfaces.gateway.calls import CallDependencies, Calls
+from taskbound.surfaces.gateway.errands.requests import DeferredCallRequests
 from taskbound.surfaces.gateway.framing import ClientPipes
 from taskbound.surfaces.gateway.link import Connect, Link, Timings
 from taskbound.surfaces.gateway.logs import Logs, Reports
-from taskbound.surfaces.gateway.requests import ACTIONS, Answerers, Requests, may_ask, needs_id
-from taskbound.surfaces.gateway.standing import Standing
+from taskbound.surfaces.gateway.requests import ACTIONS, Handlers, Requests, may_ask, needs_id
+from taskbound.surfaces.gateway.standing import TaskBinding
 from taskbound.surfaces.gateway.subscriptions import Listing, Subscriptions
 from taskbound.wire.approval import HoldPush
 from taskbound.wire.connection import Bind, Bound, StopPush, TaskPush
@@ -38,8 +38,8 @@ if TYPE_CHECKING:
 
     from taskbound.core.action.canonical import JsonValue
     from taskbound.ports.upstream import StartUpstream
-    from taskbound.surfaces.gateway.binding import Running
-    from taskbound.surfaces.gateway.framing import Client, Talk
+    from taskbound.surfaces.gateway.binding import ServerHandle
+    from taskbound.surfaces.gateway.framing import Client, ClientSession
     from taskbound.wire.envelope import Push
     from taskbound.wire.mcp.message import Cut, Failure, Id, Message, Result
 
@@ -58,10 +58,10 @@ class Changes:
         self._entries = entries
         self._listing = listing
         self._beside = beside
-        self._resting: dict[tuple[Running, str], asyncio.TimerHandle] = {}
-        self._again: set[tuple[Running, str]] = set()
+        self._resting: dict[tuple[ServerHandle, str], asyncio.TimerHandle] = {}
+        self._again: set[tuple[ServerHandle, str]] = set()
 
-    def listed(self, server: Running, kind: str) -> None:
+    def listed(self, server: ServerHandle, kind: str) -> None:
         key = (server, kind)
         if key in self._resting:
             self._again.add(key)
@@ -78,13 +78,13 @@ class Changes:
             timer.cancel()
         self._again.clear()
 
-    def _rested(self, key: tuple[Running, str]) -> None:
+    def _rested(self, key: tuple[ServerHandle, str]) -> None:
         del self._resting[key]
         if key in self._again:
             self._again.discard(key)
             self.listed(*key)
 
-    async def _look(self, server: Running) -> None:
+    async def _look(self, server: ServerHandle) -> None:
         if server.upstream is None or not server.upstream.alive:
             return
         try:
@@ -95,7 +95,7 @@ class Changes:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plugs:
+class GatewayDependencies:
     """The parts that wiring gives the gateway."""
 
     connect: Connect
@@ -111,7 +111,7 @@ class Plugs:
 class Gateway:
     """Serves one client (`framing.ClientSide`, `link.LinkEvents`)."""
 
-    def __init__(self, plugs: Plugs, client: Client | None = None) -> None:
+    def __init__(self, plugs: GatewayDependencies, client: Client | None = None) -> None:
         """Connects the parts; a given `client` reads messages itself, strictly, and handles handshakes."""
         self._timings = plugs.timings
         self.pipes = ClientPipes(self)
@@ -125,7 +125,7 @@ class Gateway:
             differ=self._listing.changed,
             sweep=plugs.sweep,
         )
-        self._standing = Standing(
+        self._standing = TaskBinding(
             self._link, self._servers, bound=self._listing.bound, over=self._client.task_over
         )
         self._logs = Logs(
@@ -141,7 +141,7 @@ class Gateway:
             release=lambda: self._client.release("reports"),
         )
         entries = Entries(self._servers)
-        asking = Asking(self._link, self._standing, entries, self._calls, self._reports)
+        asking = ResourceRequests(self._link, self._standing, entries, self._calls, self._reports)
         self._changes = Changes(self._servers, entries, self._listing, self._beside)
         self._subscriptions = Subscriptions(
             self._client,
@@ -150,7 +150,7 @@ class Gateway:
             beside=self._beside,
             end_stream=lambda stream: self._requests.end_stream(stream),  # noqa: PLW0108 -- it is made below
         )
-        self._servers.ears = Ears(
+        self._servers.ears = ServerListener(
             offered=self._offered,
             asked=self._calls.questions.ask,
             withdrawn=self._calls.questions.withdraw,
@@ -165,8 +165,8 @@ class Gateway:
             self._answerers(asking, Catalog(self._link, self._standing, entries)), begun=client is not None
         )
 
-    def _answerers(self, asking: Asking, catalog: Catalog) -> Answerers:
-        return Answerers(
+    def _answerers(self, asking: ResourceRequests, catalog: Catalog) -> Handlers:
+        return Handlers(
             client=self._client,
             standing=self._standing,
             listing=self._listing,
@@ -176,13 +176,13 @@ class Gateway:
             reports=self._reports,
             logs=self._logs,
             subscriptions=self._subscriptions,
-            errands=ErrandRequests(self._calls, self._standing, self._link),
+            errands=DeferredCallRequests(self._calls, self._standing, self._link),
             began=self.pipes.began,
             beside=self._beside,
         )
 
-    def _desk(self, plugs: Plugs) -> Desk:
-        return Desk(
+    def _desk(self, plugs: GatewayDependencies) -> CallDependencies:
+        return CallDependencies(
             link=self._link,
             servers=self._servers,
             logs=self._logs,
@@ -199,7 +199,7 @@ class Gateway:
     async def serve(self) -> None:
         self._link.start()
         await self._gone.wait()
-        self._calls.interrupt_all(Cause.LEFT)
+        self._calls.interrupt_all(InterruptReason.LEFT)
         self._subscriptions.close()
         self._changes.close()
         self._calls.errands.close()
@@ -297,7 +297,7 @@ class Gateway:
         """Cancels this request for its client; does nothing if it is not open."""
         call = self._calls.open.get(request)
         if call is not None:
-            self._calls.interrupt(call, Cause.CANCELLED)
+            self._calls.interrupt(call, InterruptReason.CANCELLED)
         self._requests.left(request)
 
     def unheard(self, request: Id) -> None:
@@ -312,7 +312,7 @@ class Gateway:
                 self._standing.refresh()
             case TaskPush(task=task, state="paused", reason=reason):
                 words = f"the task is paused{f': {reason}' if reason else ''}"
-                self._calls.interrupt_all(Cause.PAUSED, task=task, words=words)
+                self._calls.interrupt_all(InterruptReason.PAUSED, task=task, words=words)
                 self._subscriptions.end_all()
             case TaskPush(task=task, state=state, reason=reason):
                 self._end(task, f"the task has ended ({state}{f': {reason}' if reason else ''})")
@@ -321,19 +321,19 @@ class Gateway:
                 return
             case StopPush(stopped=stopped):
                 if stopped:
-                    self._calls.interrupt_all(Cause.STOPPED)
+                    self._calls.interrupt_all(InterruptReason.STOPPED)
                     self._subscriptions.end_all()
         self._logs.halt()
         self._listing.changed()
 
     def _end(self, task: str, words: str) -> None:
-        self._calls.interrupt_all(Cause.ENDED, task=task, words=words)
+        self._calls.interrupt_all(InterruptReason.ENDED, task=task, words=words)
         self._subscriptions.end_all()
         self._standing.leave(task, words)
 
     def joined(self, *, stopped: bool, again: bool) -> None:
         if stopped:
-            self._calls.interrupt_all(Cause.STOPPED)
+            self._calls.interrupt_all(InterruptReason.STOPPED)
             self._subscriptions.end_all()
         self.answered()
         if again:
@@ -357,19 +357,19 @@ class Gateway:
         task = self._standing.task
         words = await self._standing.recheck()
         if words:
-            self._calls.interrupt_all(Cause.ENDED, task=task, words=words)
+            self._calls.interrupt_all(InterruptReason.ENDED, task=task, words=words)
             self._subscriptions.end_all()
         self._listing.changed()
 
     def abandoned(self) -> None:
         """Gives up every open call after the daemon was away too long."""
-        self._calls.interrupt_all(Cause.LOST)
+        self._calls.interrupt_all(InterruptReason.LOST)
         self._subscriptions.end_all()
         self._logs.halt()
 
     # --- what servers ask ------------------------------------------------------------------------
 
-    def _offered(self, running: Running) -> frozenset[str]:
+    def _offered(self, running: ServerHandle) -> frozenset[str]:
         binding = self._standing.bound
         reach = binding.reach if binding is not None else ()
         return offered(running.spec.name, reach, self._requests.heard)
@@ -385,7 +385,7 @@ class Gateway:
     def runs_servers(self) -> bool:
         return self._servers.any_runs
 
-    def forget(self, talk: Talk) -> None:
+    def forget(self, talk: ClientSession) -> None:
         self._subscriptions.leave(talk)
 
     @property

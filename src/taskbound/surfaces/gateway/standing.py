@@ -25,7 +25,7 @@ from taskbound.wire.tool import CoverCalls, Coverings
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from taskbound.surfaces.gateway.binding import Running, Servers
+    from taskbound.surfaces.gateway.binding import ServerHandle, Servers
     from taskbound.surfaces.gateway.link import Link
 
 
@@ -33,7 +33,7 @@ _log = logging.getLogger(__name__)
 _ENDED: Final = frozenset({"task-ended", "task-expired"})
 
 
-class Standing:
+class TaskBinding:
     """The task binding of one connection."""
 
     def __init__(
@@ -147,7 +147,7 @@ class Standing:
         self.leave(task, words)
         return words
 
-    def _end(self, servers: dict[str, Running], *, shared: bool = False) -> None:
+    def _end(self, servers: dict[str, ServerHandle], *, shared: bool = False) -> None:
         ending = asyncio.get_running_loop().create_task(self._servers.end(servers, shared=shared))
         self._endings.add(ending)
         ending.add_done_callback(self._ended)

@@ -38,12 +38,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 
     from taskbound.core.action.canonical import JsonValue
-    from taskbound.surfaces.gateway.asking import Asking
-    from taskbound.surfaces.gateway.binding import Running
+    from taskbound.surfaces.gateway.asking import ResourceRequests
+    from taskbound.surfaces.gateway.binding import ServerHandle
     from taskbound.surfaces.gateway.call import Call
-    from taskbound.surfaces.gateway.framing import Client, Talk
+    from taskbound.surfaces.gateway.framing import Client, ClientSession
     from taskbound.surfaces.gateway.link import Link
-    from taskbound.surfaces.gateway.logs import Wanted
+    from taskbound.surfaces.gateway.logs import ActionRequest
     from taskbound.wire.mcp.message import Id
     from taskbound.wire.tool import ToolRow
 
@@ -71,10 +71,10 @@ class Stream:
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
-class Wish:
+class Subscription:
     """One client's subscription to a URI."""
 
-    whose: Talk | Stream
+    whose: ClientSession | Stream
     uri: str
     call: Call
     """The action by which it does; it knows the server."""
@@ -91,7 +91,7 @@ class Subscriptions:
         self,
         client: Client,
         link: Link,
-        asking: Asking,
+        asking: ResourceRequests,
         *,
         beside: Beside,
         end_stream: Callable[[Stream], None],
@@ -102,8 +102,8 @@ class Subscriptions:
         self._asking = asking
         self._beside = beside
         self._end_stream = end_stream
-        self._wishes: list[Wish] = []
-        self._changed: list[Wish] = []
+        self._wishes: list[Subscription] = []
+        self._changed: list[Subscription] = []
         """Subscriptions with an unsent change, in order of arrival."""
         self._telling = False
         self._check: asyncio.TimerHandle | None = None
@@ -115,14 +115,14 @@ class Subscriptions:
         if len(self._wishes) + more > MAX_URIS:
             raise BusyError(f"a connection subscribes to at most {MAX_URIS} resources")
 
-    def wish(self, whose: Talk | Stream, uri: str, call: Call) -> Wish:
+    def wish(self, whose: ClientSession | Stream, uri: str, call: Call) -> Subscription:
         """Registers a subscription, for which there is room; `run` must follow."""
-        made = Wish(whose=whose, uri=uri, call=call)
+        made = Subscription(whose=whose, uri=uri, call=call)
         self._wishes.append(made)
         return made
 
-    async def run(self, wish: Wish, wanted: Wanted, asked: bytes) -> bytes:
-        """Runs the subscription's request; see `Asking.run`."""
+    async def run(self, wish: Subscription, wanted: ActionRequest, asked: bytes) -> bytes:
+        """Runs the subscription's request; see `ResourceRequests.run`."""
         call, whose = wish.call, wish.whose
         try:
             line = await self._asking.run(call, wanted, asked)
@@ -141,10 +141,10 @@ class Subscriptions:
             self._check = asyncio.get_running_loop().call_later(_CHECK, self._look)
         return result_line(call.id_raw, b"{}")
 
-    def has(self, whose: Talk | Stream, uri: str) -> bool:
+    def has(self, whose: ClientSession | Stream, uri: str) -> bool:
         return any(one.kept and one.whose is whose and one.uri == uri for one in self._wishes)
 
-    def leave(self, whose: Talk | Stream, uri: str = "") -> None:
+    def leave(self, whose: ClientSession | Stream, uri: str = "") -> None:
         self._drop([one for one in self._wishes if one.whose is whose and uri in {"", one.uri}])
 
     def end_all(self) -> None:
@@ -158,18 +158,18 @@ class Subscriptions:
 
     # --- what servers say ------------------------------------------------------------------------
 
-    def updated(self, server: Running, uri: str) -> None:
+    def updated(self, server: ServerHandle, uri: str) -> None:
         about = [one for one in self._wishes if one.uri == uri and one.call.running is server]
         for one in about:
             one.missed = not one.kept
         self._tell_later([one for one in about if one.kept])
 
-    def ended(self, server: Running) -> None:
+    def ended(self, server: ServerHandle) -> None:
         self._end([one for one in self._wishes if one.call.running is server])
 
     # --- telling ---------------------------------------------------------------------------------
 
-    def _tell_later(self, wishes: list[Wish]) -> None:
+    def _tell_later(self, wishes: list[Subscription]) -> None:
         self._changed += [one for one in wishes if one not in self._changed]
         if self._changed and not self._telling:
             self._telling = True
@@ -189,7 +189,7 @@ class Subscriptions:
         finally:
             self._telling = False
 
-    def _say(self, wish: Wish) -> None:
+    def _say(self, wish: Subscription) -> None:
         if isinstance(wish.whose, Stream):
             self._client.tell(_line(wish), wish.whose.id)
         else:
@@ -204,12 +204,12 @@ class Subscriptions:
     async def _look_at_all(self) -> None:
         await self._covered([one for one in self._wishes if one.kept])
 
-    async def _covered(self, wishes: Iterable[Wish]) -> list[Wish]:
+    async def _covered(self, wishes: Iterable[Subscription]) -> list[Subscription]:
         """Returns the covered ones, and ends those that the daemon refuses for certain."""
-        groups: dict[str, list[Wish]] = {}
+        groups: dict[str, list[Subscription]] = {}
         for one in wishes:
             groups.setdefault(one.call.server, []).append(one)
-        found: list[Wish] = []
+        found: list[Subscription] = []
         for server, some in groups.items():
             calls = [canonical({"uri": one.uri}) for one in some]
             try:
@@ -225,14 +225,14 @@ class Subscriptions:
 
     # --- ending ----------------------------------------------------------------------------------
 
-    def _end(self, wishes: Iterable[Wish]) -> None:
+    def _end(self, wishes: Iterable[Subscription]) -> None:
         some = list(wishes)
         streams = {one.whose for one in some if isinstance(one.whose, Stream)}
         self._drop([one for one in self._wishes if one in some or one.whose in streams])
         for stream in streams:
             self._end_stream(stream)
 
-    def _drop(self, wishes: Iterable[Wish]) -> None:
+    def _drop(self, wishes: Iterable[Subscription]) -> None:
         for one in wishes:
             if one in self._wishes:
                 self._wishes.remove(one)
@@ -243,7 +243,7 @@ class Subscriptions:
                 self._beside(_let_go(running, one.uri))
 
 
-async def _let_go(running: Running, uri: str) -> None:
+async def _let_go(running: ServerHandle, uri: str) -> None:
     if running.upstream is not None and running.upstream.alive:
         await running.upstream.unsubscribe(uri)
 
@@ -252,7 +252,7 @@ def _succeeded(line: bytes) -> bool:
     return bool(line) and "result" in msgspec.json.decode(line, type=dict[str, msgspec.Raw])
 
 
-def _line(wish: Wish) -> bytes:
+def _line(wish: Subscription) -> bytes:
     about = b'"uri":%b' % text(wish.uri)
     if isinstance(wish.whose, Stream):
         about = b'"_meta":{"%b":%b},%b' % (SUBSCRIPTION_KEY.encode(), wish.whose.raw, about)

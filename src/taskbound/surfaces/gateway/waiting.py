@@ -169,7 +169,7 @@ def _ended(answer: Refused, over: HoldPush) -> Refused:
     )
 
 
-class Readings:
+class ProbeCalls:
     """Reads values for the calls of one connection; used in the event loop."""
 
     def __init__(self, link: Link, timings: Timings, calls: Calls) -> None:

@@ -258,7 +258,7 @@ _LAST: Final = 1.0
 """Seconds for what is still to be told when the process ends."""
 
 
-class Telling:
+class RefusalReporter:
     """The refusal reports of one process; used in the loop."""
 
     def __init__(self, ask: Callable[[TellRefused], Awaitable[Answer]]) -> None:

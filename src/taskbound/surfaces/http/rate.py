@@ -257,7 +257,7 @@ _LINGERING: Final = 64
 """Refused newcomers that may linger (rule 4)."""
 
 
-class Room(Generic[B, C]):
+class ConnectionLimits(Generic[B, C]):
     """The connection limits of a `Server`; used in the loop."""
 
     def __init__(
@@ -373,7 +373,7 @@ class Room(Generic[B, C]):
         return found is not None
 
     def _evict(self, connection: C) -> None:
-        Room.leave(self, connection)
+        ConnectionLimits.leave(self, connection)
         self.release(connection)
         self.evicted += 1
         connection.abort()

@@ -56,7 +56,7 @@ def _no_page(path: str) -> str:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Known:
+class ApiNames:
     """The names of the API, and what it serves beside operations."""
 
     origin: str
@@ -103,7 +103,7 @@ class Head:
 
 
 def read_head(
-    verb: str, target: str, fields: Iterable[tuple[bytes, bytes]], *, known: Known, most: int
+    verb: str, target: str, fields: Iterable[tuple[bytes, bytes]], *, known: ApiNames, most: int
 ) -> Head:
     """Returns the head of an acceptable request; raises the first violated rule's error.
 

@@ -83,7 +83,7 @@ _TOO_MANY: Final = 429
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Told:
+class OAuthAnswer:
     """One answer of an endpoint."""
 
     status: int
@@ -97,32 +97,34 @@ def read_ask(path: str, headers: Mapping[str, str], query: Mapping[str, str], bo
     return ENDPOINTS[path](form=tuple(form.items()))
 
 
-def told(answer: Answer, asked: ClientForm) -> Told:
+def told(answer: Answer, asked: ClientForm) -> OAuthAnswer:
     """Renders the daemon's answer to a form."""
     match answer:
         case TokenGiven():
-            return Told(status=200, body=msgspec.json.encode(_plain(answer)))
+            return OAuthAnswer(status=200, body=msgspec.json.encode(_plain(answer)))
         case Introspected():
-            return Told(status=200, body=answer.claims.encode())
+            return OAuthAnswer(status=200, body=answer.claims.encode())
         case Done():
-            return Told(status=200, body=b"")
+            return OAuthAnswer(status=200, body=b"")
         case Fault():
             return refused(answer, granting=("grant_type", CODE) in asked.form or _REFRESHES in asked.form)
         case _:
-            return Told(status=500, body=msgspec.json.encode({"error": "server_error"}))
+            return OAuthAnswer(status=500, body=msgspec.json.encode({"error": "server_error"}))
 
 
-def refused(error: TaskboundError | Fault, *, granting: bool = False) -> Told:
+def refused(error: TaskboundError | Fault, *, granting: bool = False) -> OAuthAnswer:
     """Renders a refusal (rules 2 and 3); `granting` for a code or a refresh token."""
     name = _name(error, granting=granting)
     if name == "invalid_client":
         challenge = ("WWW-Authenticate", 'DPoP algs="ES256", error="invalid_client"')
-        return Told(status=401, body=msgspec.json.encode({"error": name}), headers=(challenge,))
+        return OAuthAnswer(status=401, body=msgspec.json.encode({"error": name}), headers=(challenge,))
     if name == "temporarily_unavailable":
         status = _TOO_MANY if error.code == TooManyRequestsError.code else 503
-        return Told(status=status, body=msgspec.json.encode({"error": name}), headers=(("Retry-After", "1"),))
+        return OAuthAnswer(
+            status=status, body=msgspec.json.encode({"error": name}), headers=(("Retry-After", "1"),)
+        )
     words = _UNSAID.sub("'", error.message)[:_LONGEST]
-    return Told(status=400, body=msgspec.json.encode({"error": name, "error_description": words}))
+    return OAuthAnswer(status=400, body=msgspec.json.encode({"error": name, "error_description": words}))
 
 
 def metadata(origin: str) -> bytes:
@@ -179,7 +181,7 @@ _AGAIN: Final = 1.0
 _PATIENCE: Final = 2.0
 
 
-class Claimed:
+class TokenRecognizer:
     """Recognizes tokens that may be ours; used in the loop."""
 
     def __init__(self, link: Link, issuer: str, clock: Callable[[], float]) -> None:

@@ -42,8 +42,8 @@ from taskbound.core.identity.errors import NoProofError
 from taskbound.core.identity.proof import BadRequestKeyError
 from taskbound.sdk.client import DaemonLostError, RefusedByDaemonError
 from taskbound.surfaces.http.errors import SlowClientError, UnknownPathError
-from taskbound.surfaces.http.head import OVERSIZED, PATIENCE, Telling, leaving
-from taskbound.surfaces.http.rate import Room, network_of
+from taskbound.surfaces.http.head import OVERSIZED, PATIENCE, RefusalReporter, leaving
+from taskbound.surfaces.http.rate import ConnectionLimits, network_of
 from taskbound.surfaces.network import oauth, pages
 from taskbound.surfaces.network import problem as acting
 from taskbound.surfaces.network.answer import Reply
@@ -53,8 +53,8 @@ from taskbound.surfaces.network.authzen import response as request_id
 from taskbound.surfaces.network.authzen.response import REQUEST_ID, metadata
 from taskbound.surfaces.network.consent.page import FILES, ConsentPages, label_of
 from taskbound.surfaces.network.errors import BadCursorError, BadQueryError
-from taskbound.surfaces.network.head import EVALUATES, Known, operation_of, read_head
-from taskbound.surfaces.network.oauth import KIND, Claimed, Metrics, Shares, identity_of
+from taskbound.surfaces.network.head import EVALUATES, ApiNames, operation_of, read_head
+from taskbound.surfaces.network.oauth import KIND, Metrics, Shares, TokenRecognizer, identity_of
 from taskbound.surfaces.network.openapi import describe
 from taskbound.surfaces.network.pages import ApprovalPages, SignInPages
 from taskbound.wire.action import ActionRows, NotPermitted
@@ -112,7 +112,7 @@ _LIVES: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plugs:
+class ServerDependencies:
     """The dependencies of the server."""
 
     link: Link
@@ -128,20 +128,20 @@ class Plugs:
     """What `Host` may be."""
 
 
-class Server(Room["Bounds", "Connection"]):
+class Server(ConnectionLimits["Bounds", "Connection"]):
     """Serves every connection (`http.connection.Server`)."""
 
-    def __init__(self, plugs: Plugs) -> None:
+    def __init__(self, plugs: ServerDependencies) -> None:
         super().__init__(plugs.bounds, plugs.proxies, count=plugs.rates.take)
         self._plugs = plugs
-        self._claimed = Claimed(plugs.link, plugs.origin, time.monotonic)
+        self._claimed = TokenRecognizer(plugs.link, plugs.origin, time.monotonic)
         self._shares = Shares()
-        self._telling = Telling(partial(plugs.link.ask, shown=None, patience=PATIENCE))
+        self._telling = RefusalReporter(partial(plugs.link.ask, shown=None, patience=PATIENCE))
         self._pages = ConsentPages(plugs.link, plugs.origin)
         self._sign_in = SignInPages(plugs.link, plugs.origin)
         self._approvals = ApprovalPages(plugs.link, plugs.origin)
         self._evaluations = authzen.EvaluationPoint(plugs.link, plugs.origin)
-        self._known = Known(
+        self._known = ApiNames(
             origin=plugs.origin,
             hosts=plugs.hosts,
             documents=DOCUMENTS,

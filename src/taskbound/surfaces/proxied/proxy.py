@@ -17,7 +17,7 @@ from __future__ import annotations
 from enum import Enum
 from typing import TYPE_CHECKING, Final
 
-from taskbound.sdk.verify.refused import Told
+from taskbound.sdk.verify.refused import HttpRefusal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -48,11 +48,11 @@ _YES: Final[Mapping[Proxy, tuple[tuple[str, str], ...]]] = {
 }
 
 
-def tell_yes(proxy: Proxy) -> Told:
-    return Told(_FINE, (*_YES[proxy], ("Content-Length", "0")), b"")
+def tell_yes(proxy: Proxy) -> HttpRefusal:
+    return HttpRefusal(_FINE, (*_YES[proxy], ("Content-Length", "0")), b"")
 
 
-def tell_no(proxy: Proxy, told: Told) -> Told:
+def tell_no(proxy: Proxy, told: HttpRefusal) -> HttpRefusal:
     changed = proxy is not Proxy.NGINX and told.status >= _FAILED
     headers = told.headers
     if proxy is Proxy.AUTH_REQUEST and told.status != _UNPROVEN:

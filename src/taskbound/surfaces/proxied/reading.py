@@ -42,7 +42,7 @@ _ONCE: Final = frozenset({"host", "content-length", "transfer-encoding", _PARTIA
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Before:
+class ProtectedServices:
     """The services that the guard protects."""
 
     proxy: Proxy
@@ -52,7 +52,7 @@ class Before:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class ProxiedRequest:
     """A request's head and what is known of it."""
 
     length: int
@@ -69,8 +69,8 @@ class Asked:
 
 
 def read_head(
-    verb: str, target: str, fields: Sequence[tuple[bytes, bytes]], *, before: Before, most: int
-) -> Asked:
+    verb: str, target: str, fields: Sequence[tuple[bytes, bytes]], *, before: ProtectedServices, most: int
+) -> ProxiedRequest:
     """Parses a head; header names in `fields` are lower case, `most` bounds the body in bytes."""
     found: dict[str, list[str]] = {}
     for name, value in fields:
@@ -98,7 +98,7 @@ def read_head(
             )
     except TaskboundError as error:
         nothing = Head(tokens=())
-        return Asked(
+        return ProxiedRequest(
             length=length, head=nothing, endpoint=endpoint, refused=Refused(error=error, step=step)
         )  # 5
     head = Head(
@@ -108,7 +108,7 @@ def read_head(
         proofs=found.get("dpop", ()),
         digests=found.get("content-digest", ()),
     )
-    return Asked(length=length, head=head, endpoint=endpoint)
+    return ProxiedRequest(length=length, head=head, endpoint=endpoint)
 
 
 def _length(headers: Mapping[str, str], most: int) -> int:

@@ -23,23 +23,23 @@ from taskbound.sdk.verify.errors import OutcomeUnknownError
 from taskbound.sdk.verify.refused import tell_refused
 from taskbound.sdk.verify.waiting import lost, whole
 from taskbound.surfaces.http import head as http
-from taskbound.surfaces.http.rate import Room
+from taskbound.surfaces.http.rate import ConnectionLimits
 from taskbound.surfaces.proxied.errors import AskerLeftError, GuardFailedError
 from taskbound.surfaces.proxied.proxy import tell_no, tell_yes
-from taskbound.surfaces.proxied.reading import Asked, read_head
+from taskbound.surfaces.proxied.reading import ProxiedRequest, read_head
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from taskbound.core.errors import TaskboundError
     from taskbound.sdk.verify import Endpoint, Verifier
-    from taskbound.sdk.verify.refused import Told
+    from taskbound.sdk.verify.refused import HttpRefusal
     from taskbound.surfaces.http.connection import Bounds, HttpConnection, RawHead
     from taskbound.surfaces.http.head import Carrier
     from taskbound.surfaces.proxied.proxy import Proxy
-    from taskbound.surfaces.proxied.reading import Before
+    from taskbound.surfaces.proxied.reading import ProtectedServices
 
-    Connection: TypeAlias = HttpConnection[Asked, "Reply"]
+    Connection: TypeAlias = HttpConnection[ProxiedRequest, "Reply"]
 
 
 _log = logging.getLogger(__name__)
@@ -65,7 +65,7 @@ class Reply(http.Reply):
         _log.info("refused: %s, at %s, %s", refused.error.code, refused.step.value, tool or "no tool")  # 4
         self._tell(tell_no(self._proxy, tell_refused(refused, domain=self._domain, tool=tool)))
 
-    def _tell(self, told: Told) -> None:
+    def _tell(self, told: HttpRefusal) -> None:
         if self._over:
             return
         head = self._head(told.status, told.headers)
@@ -77,10 +77,10 @@ class Reply(http.Reply):
         self._end(head, h11.Data(data=told.body))
 
 
-class GuardServer(Room["Bounds", "Connection"]):
+class GuardServer(ConnectionLimits["Bounds", "Connection"]):
     """Answers proxies (`surfaces.http.connection.Server`); used in the loop."""
 
-    def __init__(self, verifier: Verifier, before: Before, *, bounds: Bounds) -> None:
+    def __init__(self, verifier: Verifier, before: ProtectedServices, *, bounds: Bounds) -> None:
         super().__init__(bounds)
         self._verifier = verifier
         self._before = before
@@ -90,10 +90,10 @@ class GuardServer(Room["Bounds", "Connection"]):
         self.abort_all()
         await asyncio.gather(*self._work, return_exceptions=True)
 
-    def read(self, verb: str, target: str, fields: Sequence[tuple[bytes, bytes]]) -> Asked:
+    def read(self, verb: str, target: str, fields: Sequence[tuple[bytes, bytes]]) -> ProxiedRequest:
         return read_head(verb, target, fields, before=self._before, most=self.bounds.body)
 
-    def reply(self, connection: Connection, head: Asked | None, raw: RawHead | None) -> Reply:
+    def reply(self, connection: Connection, head: ProxiedRequest | None, raw: RawHead | None) -> Reply:
         del raw
         domain = self._verifier.service.domain
         return Reply(connection, last=head is None, proxy=self._before.proxy, domain=domain)
@@ -101,7 +101,7 @@ class GuardServer(Room["Bounds", "Connection"]):
     def refused(self, error: TaskboundError, raw: RawHead | None) -> None:
         del error, raw
 
-    def take(self, head: Asked, body: bytes, reply: Reply) -> None:
+    def take(self, head: ProxiedRequest, body: bytes, reply: Reply) -> None:
         if head.refused is not None:
             reply.refuse_at(head.refused, head.tool)
         elif head.endpoint is None:
@@ -111,7 +111,7 @@ class GuardServer(Room["Bounds", "Connection"]):
             self._work.add(task)
             task.add_done_callback(self._work.discard)
 
-    async def _answer(self, asked: Asked, endpoint: Endpoint, body: bytes, reply: Reply) -> None:
+    async def _answer(self, asked: ProxiedRequest, endpoint: Endpoint, body: bytes, reply: Reply) -> None:
         try:
             refused = await whole(lambda: self._refusal(asked, endpoint, body, reply))
         except Exception:  # noqa: BLE001 - a surface's outermost edge: whatever it is, nothing passes
@@ -123,7 +123,9 @@ class GuardServer(Room["Bounds", "Connection"]):
         else:
             reply.let_pass()
 
-    def _refusal(self, asked: Asked, endpoint: Endpoint, body: bytes, reply: Reply) -> Refused | None:
+    def _refusal(
+        self, asked: ProxiedRequest, endpoint: Endpoint, body: bytes, reply: Reply
+    ) -> Refused | None:
         opened = self._verifier.open(asked.head, endpoint)
         if isinstance(opened, Refused):
             return opened

@@ -26,14 +26,14 @@ from weakref import WeakSet
 from msgspec import structs
 
 from taskbound import __version__
-from taskbound.adapters.upstream.mcp.server import Patience, StdioStarter
+from taskbound.adapters.upstream.mcp.server import StdioStarter, StepTimeouts
 from taskbound.sdk.client import AsyncClient
 from taskbound.surfaces.api.server.place import DEFAULT_GATEWAY
-from taskbound.surfaces.gateway.http.door import Door
+from taskbound.surfaces.gateway.http.door import DaemonLookup
 from taskbound.surfaces.gateway.http.front import Front
 from taskbound.surfaces.gateway.http.seat import FrontBounds
 from taskbound.surfaces.gateway.link import Connect, Timings
-from taskbound.surfaces.gateway.server import Plugs
+from taskbound.surfaces.gateway.server import GatewayDependencies
 from taskbound.surfaces.http.connection import HttpConnection
 from taskbound.wire.action import Malformed
 from taskbound.wire.connection import Open, Opened
@@ -380,9 +380,9 @@ async def near(
 
         daemon.tasks = TASKS
         own = connect(Open(role="front", version=__version__, origin=DEFAULT_GATEWAY))
-        door = Door(DEFAULT_GATEWAY, own, seat, there=own, certified=lambda: False)
-        starter = StdioStarter(patience=Patience(start=30.0, stop=0.3))
-        plugs = Plugs(connect=own, start=starter, now=lambda: 1_000_000, timings=timings)
+        door = DaemonLookup(DEFAULT_GATEWAY, own, seat, there=own, certified=lambda: False)
+        starter = StdioStarter(patience=StepTimeouts(start=30.0, stop=0.3))
+        plugs = GatewayDependencies(connect=own, start=starter, now=lambda: 1_000_000, timings=timings)
         given: dict[str, Any] = bounds
         served = Front(plugs, door, FrontBounds(**given), hosts=frozenset())
         loop = asyncio.get_running_loop()

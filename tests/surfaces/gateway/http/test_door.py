@@ -12,7 +12,7 @@ import pytest
 from taskbound import __version__
 from taskbound.sdk.client import AsyncClient, DaemonLostError
 from taskbound.surfaces.api.server.place import DEFAULT_GATEWAY
-from taskbound.surfaces.gateway.http.door import Door
+from taskbound.surfaces.gateway.http.door import DaemonLookup
 from taskbound.surfaces.http.head import EVERY, Authorities
 from taskbound.wire.connection import Fault, Open, Opened, ShowProof
 from taskbound.wire.envelope import Push
@@ -43,7 +43,9 @@ async def test_whose_certificates_count_is_asked_of_a_daemon_that_is_there_and_s
         opening = Open(role="front", version=__version__, origin=DEFAULT_GATEWAY, resume=resume)
         return await AsyncClient.connect(daemon.path, opening, pushed=pushed, lost=lost)
 
-    door = Door(DEFAULT_GATEWAY, starting, lambda _agent, _token: there, there=there, certified=lambda: True)
+    door = DaemonLookup(
+        DEFAULT_GATEWAY, starting, lambda _agent, _token: there, there=there, certified=lambda: True
+    )
     believed: list[list[bytes]] = []
 
     async def believe(found: object) -> None:
@@ -82,7 +84,9 @@ async def test_one_connection_is_made_at_a_time_and_who_waited_has_what_another_
         opening = Open(role="front", version=__version__, origin=DEFAULT_GATEWAY, resume=resume)
         return await AsyncClient.connect(daemon.path, opening, pushed=pushed, lost=lost)
 
-    door = Door(DEFAULT_GATEWAY, there, lambda _agent, _token: there, there=there, certified=lambda: True)
+    door = DaemonLookup(
+        DEFAULT_GATEWAY, there, lambda _agent, _token: there, there=there, certified=lambda: True
+    )
     async with daemon:
         daemon.on[ShowClientAuthorities] = lambda _: ClientAuthorities(mark="one", certificates=())
         with daemon.holding(Open) as held:
@@ -113,7 +117,9 @@ async def test_the_end_of_a_connection_of_before_is_not_taken_for_that_of_anothe
         opening = Open(role="front", version=__version__, origin=DEFAULT_GATEWAY, resume=resume)
         return await AsyncClient.connect(daemon.path, opening, pushed=pushed, lost=lost)
 
-    door = Door(DEFAULT_GATEWAY, there, lambda _agent, _token: there, there=there, certified=lambda: True)
+    door = DaemonLookup(
+        DEFAULT_GATEWAY, there, lambda _agent, _token: there, there=there, certified=lambda: True
+    )
     async with daemon:
         first = await door.reached()
         with daemon.holding(ShowProof) as held:
@@ -134,7 +140,9 @@ async def test_a_connection_that_cannot_even_be_tried_is_none() -> None:
     async def full(**_: object) -> NoReturn:
         raise OSError(EMFILE, "too many open files")
 
-    door = Door(DEFAULT_GATEWAY, full, lambda _agent, _token: full, there=full, certified=lambda: True)
+    door = DaemonLookup(
+        DEFAULT_GATEWAY, full, lambda _agent, _token: full, there=full, certified=lambda: True
+    )
     with pytest.raises(DaemonLostError):
         await door.reached()
 

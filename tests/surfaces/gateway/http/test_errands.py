@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from taskbound.surfaces.gateway.http.seat import Seat
+    from taskbound.surfaces.gateway.http.seat import TaskSession
 
 pytestmark = pytest.mark.anyio
 
@@ -155,7 +155,7 @@ async def test_what_is_another_s_over_or_never_was_is_answered_with_the_same_byt
                 assert there.daemon.count(CoverCalls) == before, "the daemon was not asked"
 
 
-def _lacks(seat: Seat, name: str) -> bool:
+def _lacks(seat: TaskSession, name: str) -> bool:
     return name not in seat.gateway._calls.errands._all  # noqa: SLF001 -- whose it is
 
 

@@ -18,7 +18,7 @@ from tests.surfaces.gateway.http.fronting import OTHER, TOKEN, Clock, Near, near
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from taskbound.surfaces.gateway.http.seat import Seat
+    from taskbound.surfaces.gateway.http.seat import TaskSession
     from tests.surfaces.gateway.http.fronting import Wire
 
 pytestmark = pytest.mark.anyio
@@ -28,7 +28,7 @@ LISTEN = {"method": "subscriptions/listen", "params": {"notifications": {"toolsL
 PATIENT = Timings(grace=100.0, ping=0.2, cancel=0.15, leave=5.0)
 
 
-def seat_of(there: Near, task: str = "tsk_1") -> Seat:
+def seat_of(there: Near, task: str = "tsk_1") -> TaskSession:
     return there.front._seats[task]  # noqa: SLF001 -- what is kept is the point
 
 

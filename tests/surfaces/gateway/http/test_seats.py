@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from taskbound.surfaces.gateway.http.seat import Held
+from taskbound.surfaces.gateway.http.seat import ShownToken
 from taskbound.wire.action import Decide, Outcome
 from taskbound.wire.connection import Bind, Bound, Fault, Open, Seated, ShowProof, TaskPush
 from taskbound.wire.mcp.message import MODERN
@@ -84,7 +84,7 @@ async def test_a_seat_keeps_the_sixteen_tokens_that_hold_longest(there: Near) ->
 
 
 def test_a_token_that_is_held_does_not_show_its_text() -> None:
-    held = Held(text="the.secret", name="tok_1", until=1)
+    held = ShownToken(text="the.secret", name="tok_1", until=1)
     assert (repr(held), f"{held}") == ("Held('tok_1')", "Held('tok_1')")
 
 

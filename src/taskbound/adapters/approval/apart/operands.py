@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from taskbound.adapters.approval.apart.words import AskedLook, AskedLooks, Looked
+from taskbound.adapters.approval.apart.words import LookupBatch, LookupRequest, LookupResult
 from taskbound.core.approval import (
     Operand,
     OperandOutsideError,
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
-    from taskbound.core.approval import Look
+    from taskbound.core.approval import Lookup
     from taskbound.core.errors import DeniedError
 
 
@@ -69,21 +69,21 @@ class ApartOperands:
         self._patience = patience
         self._command = tuple(command)
 
-    def see(self, looks: Sequence[Look]) -> tuple[Operand | DeniedError, ...]:
+    def see(self, looks: Sequence[Lookup]) -> tuple[Operand | DeniedError, ...]:
         """Returns each operand, or why it can't be read."""
-        asked = AskedLooks(
-            looks=tuple(AskedLook(probe=one.probe.text, value=one.value) for one in looks),
+        asked = LookupBatch(
+            looks=tuple(LookupRequest(probe=one.probe.text, value=one.value) for one in looks),
             closed=self._closed,
         )
         try:
             looked = self._ask(msgspec.json.encode(asked))
         except OperandUnreadableError as error:
-            looked = [Looked(error=error.message)] * len(looks)
+            looked = [LookupResult(error=error.message)] * len(looks)
         if len(looked) != len(looks):
-            looked = [Looked(error=_NO_ANSWER)] * len(looks)
+            looked = [LookupResult(error=_NO_ANSWER)] * len(looks)
         return tuple(map(_said, looks, looked))
 
-    def _ask(self, words: bytes) -> list[Looked]:
+    def _ask(self, words: bytes) -> list[LookupResult]:
         environ = {name: os.environ[name] for name in ENVIRONMENT if name in os.environ}  # 3
         try:
             process = subprocess.Popen(  # noqa: S603 - our own module, by the interpreter that runs this
@@ -103,7 +103,7 @@ class ApartOperands:
         finally:
             _end(process)
         try:
-            return msgspec.json.decode(out, type=list[Looked])
+            return msgspec.json.decode(out, type=list[LookupResult])
         except msgspec.DecodeError as error:
             raise OperandUnreadableError(_NO_ANSWER) from error
 
@@ -158,12 +158,12 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         process.wait(_END)
 
 
-def _said(look: Look, looked: Looked) -> Operand | DeniedError:
+def _said(look: Lookup, looked: LookupResult) -> Operand | DeniedError:
     try:
         if not looked.error:
             found = tuple(sorted(looked.found.items()))
             return Operand(place=look.place, kind=look.probe.kind, found=found)
     except UnreadableQuestionError:
-        looked = Looked(error=_NO_ANSWER)
+        looked = LookupResult(error=_NO_ANSWER)
     kind = OperandOutsideError if looked.outside else OperandUnreadableError
     return kind(f"what `{look.place}` names can't be asked about: {looked.error}", where=look.place)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from taskbound.adapters.approval.apart.words import AskedLook, AskedLooks, Looked
+from taskbound.adapters.approval.apart.words import LookupBatch, LookupRequest, LookupResult
 from taskbound.core.approval import OperandOutsideError, OperandUnreadableError, ProbeKind, parse_probe
 from taskbound.core.approval.probe import SQLITE, parse_root, parse_row
 
@@ -35,7 +35,7 @@ _LIMITS: Final = (
 
 def main() -> None:
     _limit(_LIMITS)  # 1
-    asked = msgspec.json.decode(sys.stdin.buffer.read(), type=AskedLooks)
+    asked = msgspec.json.decode(sys.stdin.buffer.read(), type=LookupBatch)
     states = [Path(one).stat() for one in asked.closed]
     closed = frozenset((one.st_dev, one.st_ino) for one in states)
     sys.stdout.buffer.write(msgspec.json.encode([_look(one, closed) for one in asked.looks]))
@@ -49,14 +49,14 @@ def _limit(limits: Iterable[tuple[int, int]]) -> None:
             resource.setrlimit(limit, (least, least))
 
 
-def _look(look: AskedLook, closed: frozenset[tuple[int, int]]) -> Looked:
+def _look(look: LookupRequest, closed: frozenset[tuple[int, int]]) -> LookupResult:
     try:
-        return Looked(found=_found(look, closed))
+        return LookupResult(found=_found(look, closed))
     except (OperandOutsideError, OperandUnreadableError) as error:
-        return Looked(error=error.message, outside=isinstance(error, OperandOutsideError))  # 2
+        return LookupResult(error=error.message, outside=isinstance(error, OperandOutsideError))  # 2
 
 
-def _found(look: AskedLook, closed: frozenset[tuple[int, int]]) -> dict[str, str]:
+def _found(look: LookupRequest, closed: frozenset[tuple[int, int]]) -> dict[str, str]:
     probe = parse_probe(look.probe)
     match probe.kind:
         case ProbeKind.ROW:

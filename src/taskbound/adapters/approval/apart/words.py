@@ -5,21 +5,21 @@ from __future__ import annotations
 import msgspec
 
 
-class AskedLook(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class LookupRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One look-up."""
 
     probe: str
     value: str
 
 
-class AskedLooks(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class LookupBatch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """All look-ups of a call, and folders that must not be entered."""
 
-    looks: tuple[AskedLook, ...]
+    looks: tuple[LookupRequest, ...]
     closed: tuple[str, ...]
 
 
-class Looked(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class LookupResult(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The result of one look-up."""
 
     found: dict[str, str] = {}

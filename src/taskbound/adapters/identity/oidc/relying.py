@@ -31,7 +31,7 @@ from taskbound.core.action import Limits, parse_object
 from taskbound.core.clock import Instant, minutes, seconds
 from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import MalformedError, TaskboundError, UnavailableError
-from taskbound.core.identity.sign_in import UNSAID, SaidOfPerson, SignInDeniedError, SignInTokenError
+from taskbound.core.identity.sign_in import UNSAID, PersonClaims, SignInDeniedError, SignInTokenError
 from taskbound.core.tool.name import shown
 from taskbound.core.tool.oauth.client import BadMetadataError
 from taskbound.ports.identity import IssuerUnreachableError
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from taskbound.adapters.identity.oidc.keys import IssuerKeys, Said
     from taskbound.core.action import JsonValue
     from taskbound.core.identity.issuer import IdentityIssuer
-    from taskbound.ports.identity import Documents, Forms, Wanted
+    from taskbound.ports.identity import AuthorizationParameters, Documents, Forms
     from taskbound.wire.jose import SignatureCheck
 
 
@@ -80,7 +80,9 @@ class OidcRelyingParty:
         self._kept: dict[IdentityIssuer, _Kept] = {}
         self._lock = threading.Lock()
 
-    def address(self, issuer: IdentityIssuer, wanted: Wanted, now: Instant) -> tuple[str, bool]:
+    def address(
+        self, issuer: IdentityIssuer, wanted: AuthorizationParameters, now: Instant
+    ) -> tuple[str, bool]:
         """Returns the browser's URL, and whether the issuer promises `iss` in its redirect."""
         said = self._said(issuer, now)
         place, _ = self._places(said, issuer)
@@ -111,7 +113,7 @@ class OidcRelyingParty:
 
     def redeem(
         self, issuer: IdentityIssuer, code: str, verifier: str, redirect: str, now: Instant
-    ) -> SaidOfPerson:
+    ) -> PersonClaims:
         found = self._token(issuer, code, verifier, redirect, now)
         text = found.get("id_token")
         if not isinstance(text, str):
@@ -123,7 +125,7 @@ class OidcRelyingParty:
         said, claims = jws.claims, jws.claims.rest
         _require_hash(claims.get("at_hash"), found.get("access_token"), jws.key.algorithm)
         at, nonce, acr = claims.get("auth_time"), claims.get("nonce"), claims.get("acr")
-        return SaidOfPerson(
+        return PersonClaims(
             subject=said.subject,
             nonce=nonce if isinstance(nonce, str) else "",
             authenticated=Instant(seconds(at)) if isinstance(at, int) else UNSAID,

@@ -15,7 +15,7 @@ from taskbound.core.errors import MalformedError
 from taskbound.core.identity.issuer import IssuerUse, UnknownIdentityIssuerError
 from taskbound.core.identity.proof import WorkloadKind
 from taskbound.core.identity.selector import Shown
-from taskbound.ports.identity import Awaited, Need
+from taskbound.ports.identity import IssuerFetch, Need
 from taskbound.wire.jose import WORKLOAD_TOKEN, TokenEncodingError, Trust, parse_jws, verify_jws
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class OidcVerifier:
             until=said.expires,
         )
 
-    def awaited(self, namespace: str, credential: Credential, now: Instant) -> Awaited | None:
+    def awaited(self, namespace: str, credential: Credential, now: Instant) -> IssuerFetch | None:
         """Returns what must be fetched before verifying, or None."""
         try:
             unverified, issuer = self._read(namespace, credential)
@@ -58,9 +58,9 @@ class OidcVerifier:
             return None
         kid = unverified.header.kid
         need = self._keys.need(issuer, kid, now)
-        return None if need is Need.NOTHING else Awaited(issuer=issuer, kid=kid, need=need, asked=now)
+        return None if need is Need.NOTHING else IssuerFetch(issuer=issuer, kid=kid, need=need, asked=now)
 
-    def ask(self, awaited: Awaited) -> None:
+    def ask(self, awaited: IssuerFetch) -> None:
         self._keys.ask(awaited.issuer, awaited.kid, awaited.asked)
 
     def _read(self, namespace: str, credential: Credential) -> tuple[UnverifiedJws, IdentityIssuer]:

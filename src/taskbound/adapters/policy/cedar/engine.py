@@ -26,7 +26,7 @@ import cedarpy
 from taskbound.adapters.policy.cedar.bundle import ACTIONS, CALL, read_bundle
 from taskbound.adapters.policy.cedar.mapping import tell, tell_beside
 from taskbound.adapters.policy.cedar.operating import OperationsOf
-from taskbound.adapters.policy.cedar.reads import Place, Reads, merge, paths, reads_within
+from taskbound.adapters.policy.cedar.reads import EntityPath, Reads, merge, paths, reads_within
 from taskbound.adapters.policy.cedar.vocabulary import Record, shape_of
 from taskbound.core.dataclass import dataclass
 from taskbound.core.policy import FACTS, Erred, Fact, FactKind, Forbid, PolicyAnswer, PolicyReads, PolicyTrace
@@ -52,7 +52,7 @@ def uid(kind: str, namespace: str, name: str) -> dict[str, str]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
+class HeadContext:
     """The agent, tool and action of a request, as policy heads see them."""
 
     namespace: str
@@ -60,19 +60,19 @@ class Standing:
     tool: str
     server: str
 
-    def places(self) -> tuple[Place, Place, Place]:
+    def places(self) -> tuple[EntityPath, EntityPath, EntityPath]:
         space = self.namespace
         return (
-            Place(entity=("Taskbound::Agent", f"{space}/{self.agent}")),
-            Place(entity=(ACTIONS, self.tool), above=frozenset({(ACTIONS, CALL)})),
-            Place(
+            EntityPath(entity=("Taskbound::Agent", f"{space}/{self.agent}")),
+            EntityPath(entity=(ACTIONS, self.tool), above=frozenset({(ACTIONS, CALL)})),
+            EntityPath(
                 entity=("Taskbound::Tool", f"{space}/{self.tool}"),
                 above=frozenset({("Taskbound::Server", f"{space}/{self.server}")}),
             ),
         )
 
 
-class Telling:
+class ReadFacts:
     """The facts and arguments that a set of candidates reads."""
 
     def __init__(self, reads: Iterable[Reads], facts: Iterable[frozenset[str]]) -> None:
@@ -190,7 +190,7 @@ class _Candidates:
 
     numbers: tuple[int, ...]
     handle: cedarpy.PolicySet
-    telling: Telling
+    telling: ReadFacts
 
 
 class CedarPolicyEngine:
@@ -274,7 +274,7 @@ class CedarPolicyEngine:
 
     def _stand(self, who: _Who) -> _Candidates:
         namespace, agent, tool, server = who
-        standing = Standing(namespace=namespace, agent=agent, tool=tool, server=server)
+        standing = HeadContext(namespace=namespace, agent=agent, tool=tool, server=server)
         numbers = self._bundle.index.candidates(*standing.places())  # 3
         known = self._sets.get(numbers)
         if known is None:
@@ -286,7 +286,7 @@ class CedarPolicyEngine:
             known = _Candidates(
                 numbers=numbers,
                 handle=cedarpy.PolicySet.from_str("\n".join([one.as_permit for one in chosen])),
-                telling=Telling([one.reads for one in chosen], [one.facts for one in chosen]),
+                telling=ReadFacts([one.reads for one in chosen], [one.facts for one in chosen]),
             )
             self._parsed += len(chosen)
             self._sets[numbers] = known

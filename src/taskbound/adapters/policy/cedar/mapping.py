@@ -27,7 +27,7 @@ from taskbound.adapters.policy.cedar.vocabulary import (
     Record,
     Scalar,
     Shape,
-    Untold,
+    Unmappable,
 )
 from taskbound.core.action.canonical import canonical, number_text
 from taskbound.core.dataclass import dataclass
@@ -115,7 +115,7 @@ class _Teller:
             case Choice():
                 told = self._choice(value, shape, reads, pointer)
             case _:
-                why = shape.why if isinstance(shape, Untold) else "it does not fit the tool's schema"  # 5
+                why = shape.why if isinstance(shape, Unmappable) else "it does not fit the tool's schema"  # 5
                 told = self._miss(pointer, why)
         return told
 

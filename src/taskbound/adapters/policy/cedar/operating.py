@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 import cedarpy
 
 from taskbound.adapters.policy.cedar.bundle import ACTIONS
-from taskbound.adapters.policy.cedar.reads import Place
+from taskbound.adapters.policy.cedar.reads import EntityPath
 from taskbound.core.dataclass import dataclass
 from taskbound.core.policy import Erred, Fact, FactKind, Forbid, PolicyAnswer
 from taskbound.core.policy.operation import OPERATION_FACTS, About
@@ -33,7 +33,8 @@ _BASE: Final = "base:"
 _KEPT: Final = 4_096
 _ERROR: Final = re.compile(r"error while evaluating policy `policy(\d+)`: (.*)", re.DOTALL)
 _Key: TypeAlias = (
-    "tuple[Place, Place, Place, tuple[tuple[str, Fact], ...], tuple[tuple[str, tuple[str, ...]], ...]]"
+    "tuple[EntityPath, EntityPath, EntityPath,"
+    " tuple[tuple[str, Fact], ...], tuple[tuple[str, tuple[str, ...]], ...]]"
 )
 
 
@@ -106,7 +107,7 @@ class OperationsOf:
             return self._failed(f"a fact could not be told: {error}")
         return known
 
-    def _set(self, places: tuple[Place, Place, Place]) -> _Set:
+    def _set(self, places: tuple[EntityPath, EntityPath, EntityPath]) -> _Set:
         every = self._bundle.policies
         numbers = tuple(one for one in self._bundle.index.candidates(*places) if every[one].operations)  # 2
         known = self._sets.get(numbers)
@@ -126,7 +127,7 @@ class OperationsOf:
         self,
         request: OperationRequest,
         chosen: _Set,
-        places: tuple[Place, Place, Place],
+        places: tuple[EntityPath, EntityPath, EntityPath],
         told: tuple[tuple[str, Fact], ...],
     ) -> PolicyAnswer:
         space = request.principal.namespace
@@ -137,7 +138,7 @@ class OperationsOf:
             "context": json.dumps({name: _told(space, name, value) for name, value in told}),
         }
         people = (
-            Place(
+            EntityPath(
                 entity=_entity(space, About.PERSON, one),
                 above=frozenset(_entity(space, About.GROUP, group) for group in groups),
             )
@@ -173,25 +174,25 @@ class OperationsOf:
         return PolicyAnswer(permits=(), forbids=(), erred=erred, bundle=self._digest)
 
 
-def _places(request: OperationRequest) -> tuple[Place, Place, Place]:
+def _places(request: OperationRequest) -> tuple[EntityPath, EntityPath, EntityPath]:
     who, what = request.principal, request.resource
     space = who.namespace
     return (
-        Place(
+        EntityPath(
             entity=(f"Taskbound::{who.kind.value}", f"{space}/{who.name}"),
             above=frozenset(_entity(space, About.GROUP, one) for one in request.groups),
         ),
         _action(request.operation),
-        Place(
+        EntityPath(
             entity=_entity(space, what.about, what.name),
             above=frozenset(_entity(space, about, name) for about, name in what.above),
         ),
     )
 
 
-def _action(operation: Operation) -> Place:
+def _action(operation: Operation) -> EntityPath:
     above = frozenset((ACTIONS, one) for one in operation.groups)
-    return Place(entity=(ACTIONS, operation.name), above=above)
+    return EntityPath(entity=(ACTIONS, operation.name), above=above)
 
 
 def _entity(space: str, about: About, name: str) -> Entity:

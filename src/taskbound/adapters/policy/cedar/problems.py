@@ -31,12 +31,12 @@ from taskbound.adapters.policy.cedar.bundle import (
     read_bundle,
     split,
 )
-from taskbound.adapters.policy.cedar.reads import Place, paths, reads_within
+from taskbound.adapters.policy.cedar.reads import EntityPath, paths, reads_within
 from taskbound.adapters.policy.cedar.vocabulary import (
     Choice,
     Record,
     Shape,
-    Untold,
+    Unmappable,
     context_of,
     counted,
     keyed,
@@ -362,8 +362,8 @@ class _Words:
 def _fits(tool: PolicyTool) -> tuple[frozenset[Fit], frozenset[Fit]]:
     server = ("Taskbound::Server", f"{tool.namespace}/{tool.server}")
     name = ("Taskbound::Tool", f"{tool.namespace}/{tool.name}")
-    action = Place(entity=(ACTIONS, tool.name), above=frozenset({(ACTIONS, CALL)}))
-    return frozenset(action.fits()), frozenset(Place(entity=name, above=frozenset({server})).fits())
+    action = EntityPath(entity=(ACTIONS, tool.name), above=frozenset({(ACTIONS, CALL)}))
+    return frozenset(action.fits()), frozenset(EntityPath(entity=name, above=frozenset({server})).fits())
 
 
 def _missing(shape: Shape, path: tuple[str, ...], *, whole: bool) -> tuple[str, str] | None:
@@ -382,7 +382,7 @@ def _missing(shape: Shape, path: tuple[str, ...], *, whole: bool) -> tuple[str, 
             case Choice(kinds=kinds):
                 return f"`{above}` has no `{name}`", f"it is one of several kinds: {', '.join(kinds)}"
             case _:
-                why = f": {shape.why}" if isinstance(shape, Untold) else ""
+                why = f": {shape.why}" if isinstance(shape, Unmappable) else ""
                 return f"`{above}` is no record with a `{name}`{why}", ""
         above = f"{above}.{name}"
     return None

@@ -179,7 +179,7 @@ class Head:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class EntityPath:
     """An entity of a request and all its parents."""
 
     entity: Entity
@@ -206,7 +206,7 @@ class HeadIndex:
             for action in dict.fromkeys(head.actions):
                 self._kept[head.principal, action, head.resource].append(number)
 
-    def candidates(self, principal: Place, action: Place, resource: Place) -> tuple[int, ...]:
+    def candidates(self, principal: EntityPath, action: EntityPath, resource: EntityPath) -> tuple[int, ...]:
         """Returns the numbers of the policies whose heads fit, in order."""
         found: set[int] = set()
         for asked in product(principal.fits(), action.fits(), resource.fits()):

@@ -12,8 +12,8 @@ itself. An operation is an action in its groups, with its facts in the context. 
    mapped.
 5. A keyword that only narrows (`pattern`, `minimum`, `not`, `if`) changes nothing; each value is checked
    against its shape when it comes.
-6. Not mapped (`Untold`): recursion, more than 16 levels or 2,000 places, arrays of unknown or several items,
-   and names with a meaning in Cedar's JSON.
+6. Not mapped (`Unmappable`): recursion, more than 16 levels or 2,000 places, arrays of unknown or several
+   items, and names with a meaning in Cedar's JSON.
 """
 
 from __future__ import annotations
@@ -104,13 +104,13 @@ class Choice:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Untold:
+class Unmappable:
     """A value that cannot be mapped."""
 
     why: str
 
 
-Shape: TypeAlias = Scalar | Items | Record | Choice | Untold
+Shape: TypeAlias = Scalar | Items | Record | Choice | Unmappable
 _Kinds: TypeAlias = "tuple[dict[str, Shape], bool]"
 """Shapes by kind, and whether null is possible."""
 
@@ -167,7 +167,7 @@ class _Reader:
 
     def _items(self, node: dict[str, JsonValue], within: tuple[str, ...], level: int) -> Shape:
         if "prefixItems" in node or not isinstance(node.get("items"), dict):
-            return Untold(why="its items are of no one schema")
+            return Unmappable(why="its items are of no one schema")
         return Items(item=_shape(self.kinds(node["items"], within, level + 1)))
 
     def _record(self, node: dict[str, JsonValue], within: tuple[str, ...], level: int) -> Shape:
@@ -210,7 +210,7 @@ def _type_of(value: JsonValue) -> str:
 def _shape(found: _Kinds) -> Shape:
     kinds, _ = found
     if not kinds:
-        return Untold(why="it can only be null")
+        return Unmappable(why="it can only be null")
     if len(kinds) == 1:
         return next(iter(kinds.values()))
     return Choice(kinds=dict(sorted(kinds.items())))  # 3
@@ -221,13 +221,13 @@ def _anything() -> dict[str, Shape]:
         "boolean": Scalar(kind="boolean"),
         "decimal": Scalar(kind="decimal"),
         "string": Scalar(kind="string"),
-        "set": Untold(why="its schema says nothing of the items"),
+        "set": Unmappable(why="its schema says nothing of the items"),
         "record": Record(members={}),
     }
 
 
 def _untold(why: str) -> _Kinds:
-    return {"untold": Untold(why=why)}, True
+    return {"untold": Unmappable(why=why)}, True
 
 
 def _union(parts: Iterable[_Kinds]) -> _Kinds:
@@ -248,7 +248,7 @@ def _both(one: Shape, other: Shape) -> Shape:
     if one == other:
         return one
     if not isinstance(one, Record) or not isinstance(other, Record):
-        return Untold(why="it can be of several schemas")
+        return Unmappable(why="it can be of several schemas")
     members: dict[str, Member] = {}
     for name in dict.fromkeys([*one.members, *other.members]):  # 4
         sides: Sequence[Member] = [part.members[name] for part in (one, other) if name in part.members]
@@ -372,7 +372,7 @@ def _type(shape: Shape) -> Json:
     match shape:
         case Scalar():
             return _SCALARS[shape.kind]
-        case Items() if isinstance(shape.item, Untold):
+        case Items() if isinstance(shape.item, Unmappable):
             return _record({})
         case Items():
             return {"type": "Set", "element": _type(shape.item)}
@@ -385,7 +385,7 @@ def _type(shape: Shape) -> Json:
             )
         case Choice():
             return _record({kind: _optional(_type(one)) for kind, one in shape.kinds.items()})
-        case Untold():
+        case Unmappable():
             return _record({})
 
 
@@ -398,14 +398,14 @@ def _optional(one: Json) -> Json:
 
 
 def counted(shape: Shape, pointer: str = "arguments") -> Iterator[str]:
-    if isinstance(shape, Items | Untold):
+    if isinstance(shape, Items | Unmappable):
         yield pointer
     for name, beneath in _beneath(shape, pointer):
         yield from counted(beneath, name)
 
 
 def keyed(shape: Shape, pointer: str = "arguments") -> Iterator[str]:
-    if isinstance(shape, Record | Untold):
+    if isinstance(shape, Record | Unmappable):
         yield pointer
     for name, beneath in _beneath(shape, pointer):
         yield from keyed(beneath, name)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from taskbound.adapters.store.postgres.server.link import PostgresLink
     from taskbound.core.action import PriorAction
-    from taskbound.core.decision import ActHistory, Presented
+    from taskbound.core.decision import ActHistory, Presentation
     from taskbound.ports.action import OpenPermit, OutcomeChange
 
 
@@ -158,11 +158,13 @@ class PostgresActions(SqlActions):
         super().__init__(link, waiting)
         self._acts = waiting
 
-    def lock_priors(self, namespace: str, names: Collection[Presented]) -> Mapping[Presented, PriorAction]:
+    def lock_priors(
+        self, namespace: str, names: Collection[Presentation]
+    ) -> Mapping[Presentation, PriorAction]:
         self._waiting.write()
         requests = [(one.connection, one.request) for one in names if not one.key]
         keys = [(one.connection, one.key) for one in names if one.key]
-        found: list[tuple[Presented, PriorAction]] = []
+        found: list[tuple[Presentation, PriorAction]] = []
         for query, asked in ((_BY_REQUEST, requests), (_BY_KEY, keys)):
             if asked:
                 values = (namespace, *_both(asked))

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from taskbound.adapters.store.postgres.server.link import write_bytes, write_texts, write_wholes
 from taskbound.adapters.store.postgres.server.presence import NUMBER, SETTLED
 from taskbound.adapters.store.sql.audit import (
-    Growth,
+    LogProgress,
     SqlAudit,
     read_chain,
     read_pending,
@@ -113,7 +113,7 @@ class PostgresAudit(SqlAudit):
     _link: PostgresLink
 
     def __init__(self, link: PostgresLink, waiting: PostgresWaiting, chains: Chains) -> None:
-        super().__init__(link, waiting, Growth())
+        super().__init__(link, waiting, LogProgress())
         self._chains = chains
 
     def count(self) -> int:

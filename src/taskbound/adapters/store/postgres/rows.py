@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from taskbound.core.credential import Credential
     from taskbound.core.identity import Person
     from taskbound.core.identity.service import Service, ServiceKey
-    from taskbound.core.policy import InForce
+    from taskbound.core.policy import ActiveBundle
     from taskbound.core.revocation import Entry, KillSwitch
 
 
@@ -69,7 +69,7 @@ class PostgresPolicy(SqlPolicy):
     __slots__ = ()
     _link: PostgresLink
 
-    def lock_in_force(self, namespace: str, *, moves: bool = False) -> InForce:
+    def lock_in_force(self, namespace: str, *, moves: bool = False) -> ActiveBundle:
         """Returns what is in force, locked; exclusively if `moves`."""
         lock = _LOCK_ALONE if moves else _POLICY_LOCK
         found = self._link.locked(read_force, lock, (namespace,))

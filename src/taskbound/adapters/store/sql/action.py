@@ -12,7 +12,7 @@ from taskbound.adapters.store.sql.rows import Statement, bound, given, json_text
 from taskbound.adapters.store.sql.schema import actions
 from taskbound.core.action import ActionState, PriorAction
 from taskbound.core.clock import Instant
-from taskbound.core.decision import ActHistory, Presented
+from taskbound.core.decision import ActHistory, Presentation
 from taskbound.ports.action import OpenPermit, StoredAction
 
 if TYPE_CHECKING:
@@ -208,11 +208,13 @@ class SqlActions:
         self._waiting.write()
         return self._link.all(str, _NAMESPACES)
 
-    def lock_priors(self, namespace: str, names: Collection[Presented]) -> Mapping[Presented, PriorAction]:
+    def lock_priors(
+        self, namespace: str, names: Collection[Presentation]
+    ) -> Mapping[Presentation, PriorAction]:
         self._waiting.write()
         requests = [(one.connection, one.request) for one in names if not one.key]
         keys = [(one.connection, one.key) for one in names if one.key]
-        found: list[tuple[Presented, PriorAction]] = []
+        found: list[tuple[Presentation, PriorAction]] = []
         if requests:
             found += self._link.all(read_prior, _BY_REQUEST, (namespace, json_texts(requests)))
         if keys:
@@ -379,8 +381,8 @@ def read_permit(  # noqa: PLR0913, PLR0917  # the columns of a row, in order
 
 def read_prior(  # the columns of a row, in order
     connection: str, request: str, key: str, action: str, digest: str, state: str
-) -> tuple[Presented, PriorAction]:
-    presented = Presented(connection=connection, request=request, key=key)
+) -> tuple[Presentation, PriorAction]:
+    presented = Presentation(connection=connection, request=request, key=key)
     return presented, PriorAction(id=action, digest=digest, state=_STATES[state])
 
 

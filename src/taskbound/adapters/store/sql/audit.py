@@ -67,7 +67,7 @@ _PUT_CHECKPOINT: Final = (
 )
 
 
-class Growth:
+class LogProgress:
     """How far a transaction has grown the log."""
 
     __slots__ = ("count", "hash", "size")
@@ -86,7 +86,7 @@ class SqlAudit:
 
     __slots__ = ("_growth", "_link", "_waiting")
 
-    def __init__(self, link: Link, waiting: WaitingActions, growth: Growth) -> None:
+    def __init__(self, link: Link, waiting: WaitingActions, growth: LogProgress) -> None:
         self._link = link
         self._waiting = waiting
         self._growth = growth

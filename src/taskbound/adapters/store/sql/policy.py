@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Final
 from taskbound.adapters.store.sql.record import FLAG, Form, reader
 from taskbound.adapters.store.sql.rows import TableGroup
 from taskbound.core.clock import Instant
-from taskbound.core.policy import InForce
-from taskbound.core.revocation import About, Entry, KillSwitch, Thing, Turn
+from taskbound.core.policy import ActiveBundle
+from taskbound.core.revocation import About, Entry, FeedEvent, KillSwitch, Thing
 from taskbound.ports.policy import BundleActivation, StoredBundle
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ _ACTIVATE: Final = (
 )
 
 
-read_force: Final = reader("epoch digest", InForce)
+read_force: Final = reader("epoch digest", ActiveBundle)
 read_switch: Final = reader("stopped epoch reason", KillSwitch, stopped=FLAG)
 _read_bundle: Final = reader(
     "namespace digest archive author at note record",
@@ -63,8 +63,8 @@ class SqlPolicy(TableGroup):
         """Returns every bundle without its archive, newest first."""
         return self._link.all(_read_bundle, _BUNDLES, (namespace,))
 
-    def in_force(self, namespace: str) -> InForce:
-        return self._link.one(read_force, _IN_FORCE, (namespace,)) or InForce()
+    def in_force(self, namespace: str) -> ActiveBundle:
+        return self._link.one(read_force, _IN_FORCE, (namespace,)) or ActiveBundle()
 
     def activations(self, namespace: str) -> tuple[BundleActivation, ...]:
         """Returns the activations, newest first."""
@@ -74,7 +74,7 @@ class SqlPolicy(TableGroup):
         """Returns every namespace in which a bundle was activated, in order."""
         return self._link.all(str, _GOVERNED)
 
-    def lock_in_force(self, namespace: str, *, moves: bool = False) -> InForce:  # noqa: ARG002 - alone anyway
+    def lock_in_force(self, namespace: str, *, moves: bool = False) -> ActiveBundle:  # noqa: ARG002 - alone anyway
         known = self._link.known
         if known is None:
             return self.in_force(namespace)
@@ -119,7 +119,7 @@ def _activation(  # noqa: PLR0913, PLR0917  # the columns of a row, in order
 ) -> BundleActivation:
     return BundleActivation(
         namespace=namespace,
-        force=InForce(epoch=epoch, digest=digest),
+        force=ActiveBundle(epoch=epoch, digest=digest),
         how=how,
         by=actor,
         at=Instant(at),
@@ -187,4 +187,4 @@ class SqlRevocation(TableGroup):
 
 def _read_entry(place: int, at: int, namespace: str, about: str, name: str, turn: str) -> Entry:
     thing = Thing(namespace=namespace, about=About(about), id=name)
-    return Entry(place=place, at=Instant(at), thing=thing, turn=Turn(turn))
+    return Entry(place=place, at=Instant(at), thing=thing, turn=FeedEvent(turn))

@@ -4,7 +4,7 @@ Of `link`:
 
 1. The first failure in a transaction is kept, so that work which swallows it cannot commit.
 2. A link is unusable after its transaction.
-3. A write invalidates cached rows of its table (`Known`).
+3. A write invalidates cached rows of its table (`RowCache`).
 
 Of `statement`:
 
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from sqlalchemy.sql import ClauseElement
     from sqlalchemy.sql.compiler import SQLCompiler
 
-    from taskbound.core.policy import InForce
+    from taskbound.core.policy import ActiveBundle
     from taskbound.core.revocation import KillSwitch
     from taskbound.core.task import TaskHead
 
@@ -81,7 +81,7 @@ class Link(ABC):
     def __init__(self) -> None:
         self.failure: TaskboundError | None = None
         """The first thing that went wrong (rule 1)."""
-        self.known: Known | None = None
+        self.known: RowCache | None = None
         """What need not be read again; None in a snapshot."""
 
     @abstractmethod
@@ -284,13 +284,13 @@ def read_shares(column: str) -> tuple[Share, ...]:
     )
 
 
-def write_spent(spent: tuple[entries.Spent, ...]) -> str:
+def write_spent(spent: tuple[entries.GrantUsage, ...]) -> str:
     """Encodes what a task had spent before its amendment."""
     return json_texts(tuple(map(entries.spent_text, spent)))
 
 
 @lru_cache(maxsize=2048)
-def read_spent(column: str) -> tuple[entries.Spent, ...]:
+def read_spent(column: str) -> tuple[entries.GrantUsage, ...]:
     """Decodes what a task had spent before its amendment; equal texts are decoded once."""
     return tuple(map(entries.read_spent, read_texts(column)))
 
@@ -301,7 +301,7 @@ _WRITES: Final = re.compile(r"\s*(?:INSERT INTO|UPDATE|DELETE FROM) (\w+)\s")
 
 
 @dataclass(slots=True)
-class Known:
+class RowCache:
     """The row cache, by table and key; None marks a row known to be absent."""
 
     version: int
@@ -312,7 +312,7 @@ class Known:
     """A task's head, and those of its ancestors."""
     remainders: dict[tuple[str, str], dict[str, int] | None] = field(default_factory=dict)
     kill_switches: dict[str, KillSwitch] = field(default_factory=dict)
-    bundles_in_force: dict[str, InForce] = field(default_factory=dict)
+    bundles_in_force: dict[str, ActiveBundle] = field(default_factory=dict)
     writers: dict[str, tuple[int, str, int]] = field(default_factory=dict)
     records: dict[str, int] = field(default_factory=dict)
     """Under an empty name: how many there are."""

@@ -10,7 +10,7 @@
    pages; after small commits this is checked only now and then, because the check costs more than the rows.
 6. A full disk refuses writes. Work that ends things gets the reserve and runs again.
 7. Rows that one transaction read are cached for the next while no other writer intervened and every commit
-   is certain (`Known` in `rows`).
+   is certain (`RowCache` in `rows`).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from taskbound.adapters.store.sql.audit import last_instant
-from taskbound.adapters.store.sql.rows import Known
+from taskbound.adapters.store.sql.rows import RowCache
 from taskbound.adapters.store.sql.schema.initial import REVISION
 from taskbound.adapters.store.sql.sqlite.driver import (
     DiskFailedError,
@@ -32,7 +32,7 @@ from taskbound.adapters.store.sql.sqlite.driver import (
     known_uncommitted,
     translate,
 )
-from taskbound.adapters.store.sql.sqlite.files import RESERVE, Mark
+from taskbound.adapters.store.sql.sqlite.files import RESERVE, LogMark
 from taskbound.adapters.store.sql.sqlite.link import SqliteLink, SqlTransaction
 from taskbound.adapters.store.sql.sqlite.opening import Machine, open_files
 from taskbound.ports.store import AmbiguousCommitError, FullDiskError, StoreUnavailableError
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
     from pathlib import Path
 
-    from taskbound.adapters.store.sql.audit import Growth
+    from taskbound.adapters.store.sql.audit import LogProgress
     from taskbound.adapters.store.sql.sqlite.driver import StoreError
     from taskbound.core.clock import Instant
     from taskbound.core.errors import TaskboundError
@@ -95,7 +95,7 @@ class SqlStore:
         self._held = held
         self._writer: driver.Connection | None = self._files.writer
         self._mark = self._files.mark
-        self._known: Known | None = None
+        self._known: RowCache | None = None
         self._small = 0
 
     @contextmanager
@@ -207,10 +207,10 @@ class SqlStore:
         self._look(connection, connection.total_changes - rows)
         return answer
 
-    def _take_known(self, link: SqliteLink) -> Known:
+    def _take_known(self, link: SqliteLink) -> RowCache:
         known, self._known = self._known, None
         version = link.whole(_VERSION)
-        return known if known is not None and known.version == version else Known(version)
+        return known if known is not None and known.version == version else RowCache(version)
 
     def _roll_back(self, connection: driver.Connection, link: SqliteLink) -> None:
         if fatal(link.failure):
@@ -239,10 +239,10 @@ class SqlStore:
             self._drop_writer(connection)
             raise
 
-    def _note(self, growth: Growth) -> None:
+    def _note(self, growth: LogProgress) -> None:
         if not growth.count and not growth.size:
             return
-        self._mark = Mark(
+        self._mark = LogMark(
             count=growth.count or self._mark.count,
             size=growth.size or self._mark.size,
             hash=growth.hash or self._mark.hash,

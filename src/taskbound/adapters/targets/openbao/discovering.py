@@ -18,7 +18,7 @@ from taskbound.adapters.targets.openbao.link import reach_of
 from taskbound.core.clock import Instant, seconds
 from taskbound.core.credential import MINTED, pattern_of
 from taskbound.core.dataclass import dataclass
-from taskbound.core.target.kind import Entry, Reach, Standing, Whose, worst_first
+from taskbound.core.target.kind import Entry, ExistingAccess, LoginOwner, Reach, worst_first
 from taskbound.core.tool.name import shown
 from taskbound.ports.target import Discovery, TargetRefusedError
 
@@ -65,7 +65,7 @@ _POLICIES: Final = "what policies permit"
 class _Look:
     link: Link
     ours: re.Pattern[str]
-    found: list[Standing] = field(default_factory=list)
+    found: list[ExistingAccess] = field(default_factory=list)
     denied: dict[str, str] = field(default_factory=dict)
     """By what could not be seen: what would let it be."""
     left: dict[str, int] = field(default_factory=dict)
@@ -132,10 +132,10 @@ class _Look:
         if _text(data.get("path")):
             rights.append(f"made at {_quoted(_text(data.get('path')))}")
         self.found.append(
-            Standing(
+            ExistingAccess(
                 name=f"token {_text(data.get('display_name'))} (accessor {accessor})",
                 what="key",
-                whose=Whose.ADMIN if own else Whose.OTHERS,
+                whose=LoginOwner.ADMIN if own else LoginOwner.OTHERS,
                 reach=reach,
                 rights=tuple(rights),
                 since=_instant(_count(data.get("creation_time"))),
@@ -200,10 +200,10 @@ class _Look:
                 lasting = ", which end by themselves" if _count(data.get("secret_id_ttl")) else ""
                 rights.append(f"{len(held)} secret {'id' if len(held) == 1 else 'ids'}{lasting}")
         self.found.append(
-            Standing(
+            ExistingAccess(
                 name=path,
                 what="login",
-                whose=Whose.OTHERS,
+                whose=LoginOwner.OTHERS,
                 reach=reach,
                 rights=tuple(rights),
                 entry=Entry.OPEN if is_open else Entry.ASKED if known else Entry.UNKNOWN,
@@ -240,10 +240,10 @@ class _Look:
             if period:
                 rights.append(f"its password is changed every {period} seconds")
             self.found.append(
-                Standing(
+                ExistingAccess(
                     name=f"{path}/{name}",
                     what="login",
-                    whose=Whose.OTHERS,
+                    whose=LoginOwner.OTHERS,
                     reach=Reach.DATA,
                     rights=tuple(rights),
                 )
@@ -257,10 +257,10 @@ class _Look:
         last = name.rpartition("/")[2]
         if count and not self.ours.fullmatch(last):
             self.found.append(
-                Standing(
+                ExistingAccess(
                     name=name,
                     what="key",
-                    whose=Whose.INSTALLATION if re.fullmatch(MINTED, last) else Whose.OTHERS,
+                    whose=LoginOwner.INSTALLATION if re.fullmatch(MINTED, last) else LoginOwner.OTHERS,
                     reach=Reach.DATA,
                     rights=("one lease" if count == 1 else f"{count} leases",),
                     open=count,

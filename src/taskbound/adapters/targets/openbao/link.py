@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Iterator, Mapping
 
-    from taskbound.adapters.http import HttpKept
+    from taskbound.adapters.http import HttpPool
     from taskbound.adapters.openbao import BaoAnswer
     from taskbound.core.action import JsonValue
     from taskbound.core.target import OpenbaoAccess, OpenbaoPlace
@@ -155,7 +155,7 @@ def linked(
     access: OpenbaoAccess,
     *,
     patience: float,
-    kept: HttpKept,
+    kept: HttpPool,
 ) -> Iterator[Link]:
     """Yields a connection for one call; raises TargetUnreachedError only if the call sent nothing."""
     address = HttpAddress(host=place.host, port=place.port, tls=place.tls)

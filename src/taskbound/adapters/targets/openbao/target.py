@@ -25,15 +25,15 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
-from taskbound.adapters.http import HttpKept
-from taskbound.adapters.targets.alone import UnderWay
+from taskbound.adapters.http import HttpPool
+from taskbound.adapters.targets.alone import NameLocks
 from taskbound.adapters.targets.openbao.discovering import discover_access
 from taskbound.adapters.targets.openbao.link import linked
 from taskbound.adapters.targets.tls import require_tls
 from taskbound.core.clock import seconds
 from taskbound.ports.target import (
+    ExpiresAt,
     Gone,
-    Left,
     Minted,
     NameTakenError,
     RenewalUnsupportedError,
@@ -79,8 +79,8 @@ class OpenbaoTarget:
         self._tls = require_tls(place, "the OpenBao's")
         self._engines = sorted({(one.mount, one.roles, one.creds) for one in kinds})
         self._seen = seen
-        self._kept = HttpKept()
-        self._under_way = UnderWay()
+        self._kept = HttpPool()
+        self._under_way = NameLocks()
 
     def mint(self, order: MintOrder, kind: OpenbaoKind, *, patience: float) -> Minted:
         began = time.monotonic()
@@ -125,10 +125,10 @@ class OpenbaoTarget:
                 " `PGUSER` (open) and `PGPASSWORD`",
             ) from None
 
-    def revoke(self, name: str, *, ends: Instant, patience: float) -> Gone | Left:
+    def revoke(self, name: str, *, ends: Instant, patience: float) -> Gone | ExpiresAt:
         """Ends copy, leases, and what the other target shows (rule 4)."""
         deadline = time.monotonic() + patience
-        found: Gone | Left = Left(until=ends)
+        found: Gone | ExpiresAt = ExpiresAt(until=ends)
         failed, trouble = self._take_away(name, patience * (1.0 if self._seen is None else _FIRST))
         if self._seen is not None:
             try:

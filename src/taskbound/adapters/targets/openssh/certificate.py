@@ -89,7 +89,7 @@ class Grant:
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
+class KeyPair:
     """A key pair made for one certificate (rule 1)."""
 
     private: str = field(repr=False)
@@ -97,10 +97,10 @@ class Pair:
     public: SSHCertPublicKeyTypes = field(repr=False)
 
 
-def make_pair() -> Pair:
+def make_pair() -> KeyPair:
     key = Ed25519PrivateKey.generate()
     private = key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption())
-    return Pair(private.decode(), key.public_key())
+    return KeyPair(private.decode(), key.public_key())
 
 
 class Authority:

@@ -20,7 +20,7 @@ from taskbound.adapters.targets.openssh.link import is_count
 from taskbound.core.action.text import escape_text
 from taskbound.core.clock import Instant, seconds
 from taskbound.core.credential import MINTED, pattern_of, prefix_of
-from taskbound.core.target.kind import Entry, Reach, Standing, Whose, worst_first
+from taskbound.core.target.kind import Entry, ExistingAccess, LoginOwner, Reach, worst_first
 from taskbound.ports.target import Discovery, TargetUnavailableError
 
 if TYPE_CHECKING:
@@ -121,11 +121,11 @@ def _is_texts(value: object) -> bool:
     return isinstance(value, list) and all(isinstance(one, str) for one in value)
 
 
-def _standing(one: Mapping[str, Any], ours: Collection[str], *, alone: bool) -> Standing:
+def _standing(one: Mapping[str, Any], ours: Collection[str], *, alone: bool) -> ExistingAccess:
     how = one["how"]
     what, mark = _shown(one["account"]) if one["account"] else "any account", _shown(one["mark"])
     names = {"password": what, "name": _shown(one["comment"]), "authority": f"{what}: certificates of {mark}"}
-    return Standing(
+    return ExistingAccess(
         name=names.get(how, f"{what}: {mark}"),
         what="login" if how == "password" else "key",
         whose=_whose(one, ours),
@@ -139,12 +139,12 @@ def _standing(one: Mapping[str, Any], ours: Collection[str], *, alone: bool) -> 
     )
 
 
-def _whose(one: Mapping[str, Any], ours: Collection[str]) -> Whose:
+def _whose(one: Mapping[str, Any], ours: Collection[str]) -> LoginOwner:
     if one["mark"] in ours:
-        return Whose.ADMIN
+        return LoginOwner.ADMIN
     if one["ours"] or (one["how"] == "name" and re.fullmatch(MINTED, one["comment"])):
-        return Whose.INSTALLATION
-    return Whose.OTHERS
+        return LoginOwner.INSTALLATION
+    return LoginOwner.OTHERS
 
 
 def _rights(one: Mapping[str, Any], *, alone: bool) -> Iterator[str]:

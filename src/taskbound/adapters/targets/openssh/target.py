@@ -18,8 +18,8 @@ from taskbound.adapters.targets.openssh.discovering import discover_ways
 from taskbound.adapters.targets.openssh.link import Links, is_count
 from taskbound.core.clock import seconds
 from taskbound.ports.target import (
+    ExpiresAt,
     Gone,
-    Left,
     Minted,
     NameTakenError,
     RenewalUnsupportedError,
@@ -95,10 +95,10 @@ class OpensshTarget:
     def use(self, minted: Minted, *, patience: float) -> None:
         use_login(self._client, self._authority, minted, helped=self._place.helped, patience=patience)
 
-    def revoke(self, name: str, *, ends: Instant, patience: float) -> Gone | Left:
+    def revoke(self, name: str, *, ends: Instant, patience: float) -> Gone | ExpiresAt:
         """Has the host refuse the name and end its connections."""
         if self._links is None:
-            return Left(until=ends)  # 4
+            return ExpiresAt(until=ends)  # 4
         with self._links.linked(patience) as link:
             answer = link.ask("revoke", name=name, ends=-(-ends // seconds(1)))
             still = answer.get("no") == "still-open"

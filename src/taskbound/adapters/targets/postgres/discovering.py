@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 from taskbound.core.clock import Instant
 from taskbound.core.credential import MINTED, pattern_of
 from taskbound.core.dataclass import dataclass
-from taskbound.core.target.kind import Entry, Reach, Standing, Whose, worst_first
+from taskbound.core.target.kind import Entry, ExistingAccess, LoginOwner, Reach, worst_first
 from taskbound.core.tool.name import shown
 from taskbound.ports.target import Discovery
 
@@ -128,7 +128,7 @@ def discover_logins(link: Link, marks: Collection[str], *, most: int) -> Discove
     for oid, name, admin, reach, attributes, ends in logins:
         groups = graph.of(oid)
         found.append(
-            Standing(
+            ExistingAccess(
                 name=name,
                 what="login",
                 whose=_whose(name, admin=admin),
@@ -155,10 +155,10 @@ def _graph(edges: Iterable[Sequence[Any]]) -> _Graph:
     return found
 
 
-def _whose(name: str, *, admin: bool) -> Whose:
+def _whose(name: str, *, admin: bool) -> LoginOwner:
     if admin:
-        return Whose.ADMIN
-    return Whose.INSTALLATION if re.fullmatch(MINTED, name) else Whose.OTHERS
+        return LoginOwner.ADMIN
+    return LoginOwner.INSTALLATION if re.fullmatch(MINTED, name) else LoginOwner.OTHERS
 
 
 def _rights(

@@ -16,7 +16,7 @@ import socket
 import time
 from typing import TYPE_CHECKING, Final
 
-from taskbound.adapters.targets.redis.protocol import ANSWER, Answer, LostError, Refusal, Speech
+from taskbound.adapters.targets.redis.protocol import ANSWER, Answer, LostError, Refusal, RespConnection
 from taskbound.core.tool.name import shown
 from taskbound.ports.target import TargetRefusedError, TargetUnavailableError, TargetUnreachedError
 
@@ -72,7 +72,9 @@ class _SeveralError(ValueError):
 class Link:
     """One node, as one logged-in user."""
 
-    def __init__(self, node: RedisNode, speech: Speech, addresses: frozenset[str], deadline: float) -> None:
+    def __init__(
+        self, node: RedisNode, speech: RespConnection, addresses: frozenset[str], deadline: float
+    ) -> None:
         """`deadline` is an instant of `time.monotonic`."""
         self.node = node
         self.addresses = addresses
@@ -109,7 +111,7 @@ class Link:
             raise self._lost(error) from None
 
     def hear(self, *commands: Sequence[str], most: int = ANSWER, steady: Sequence[str] = ()) -> list[Answer]:
-        """Returns the answers to `say`, as `Speech.hear`; raises as `raw`."""
+        """Returns the answers to `say`, as `RespConnection.hear`; raises as `raw`."""
         try:
             return self._speech.hear(commands, most=most, steady=steady)
         except LostError as error:
@@ -188,7 +190,7 @@ def connect(
         raise TargetUnreachedError(
             f"`{shown(node.text)}`: {_UNREACHED.get(name, f'it can not be reached ({name})')}"
         ) from None
-    speech = Speech(connected, deadline)
+    speech = RespConnection(connected, deadline)
     answers: list[Answer] = []
     try:
         addresses = frozenset({node.host, *(() if node.is_socket else (str(connected.getpeername()[0]),))})
@@ -214,7 +216,7 @@ def connect(
     return Link(node, speech, addresses, deadline), answers
 
 
-def _login(speech: Speech, commands: Sequence[Sequence[str]]) -> Answer:
+def _login(speech: RespConnection, commands: Sequence[Sequence[str]]) -> Answer:
     lost: LostError | None = None
     try:
         speech.say(commands)
@@ -226,7 +228,9 @@ def _login(speech: Speech, commands: Sequence[Sequence[str]]) -> Answer:
     return answer
 
 
-def _rest(node: RedisNode, speech: Speech, answer: Answer, first: Sequence[Sequence[str]]) -> list[Answer]:
+def _rest(
+    node: RedisNode, speech: RespConnection, answer: Answer, first: Sequence[Sequence[str]]
+) -> list[Answer]:
     """Returns the answers to `first`; without any, raises with the reason of the failed login."""
     try:
         return speech.hear(first) if first else []

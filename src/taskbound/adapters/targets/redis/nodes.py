@@ -278,7 +278,7 @@ _DEFAULT: Final = shown_by("default")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Looked:
+class NodeSurvey:
     """One node's answers to the look before a mint, not yet judged."""
 
     link: Link
@@ -298,7 +298,7 @@ class Looked:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Known:
+class NodeTopology:
     """One node's statements about itself and others."""
 
     node: RedisNode
@@ -324,12 +324,12 @@ def ask_before(link: Link, name: str) -> None:
     link.say(*_asked(link, name))
 
 
-def look_before(link: Link, name: str) -> Looked:
+def look_before(link: Link, name: str) -> NodeSurvey:
     """Reads the answers to `ask_before`; asks once more if the node turns out to be in a cluster."""
     asked = _asked(link, name)
     answers = link.hear(*asked, steady=_DEFAULT)
     user, default, said = map(link.granted, asked[:_LOOKS], answers)
-    looked = Looked(link=link, taken=user is not None, default=flags_of(link, default), said=_said(said))
+    looked = NodeSurvey(link=link, taken=user is not None, default=flags_of(link, default), said=_said(said))
     link.clusters = looked.clusters
     if not looked.clusters:
         return looked
@@ -343,7 +343,7 @@ def _asked(link: Link, name: str) -> tuple[Sequence[str], ...]:
     return (*looks, _MEMBERS) if link.clusters else looks
 
 
-def know(looked: Looked) -> Known:
+def know(looked: NodeSurvey) -> NodeTopology:
     """Parses a node's answers; raises TargetRefusedError for an open `default` user (rule 4)."""
     link, said = looked.link, looked.said
     if {"on", "nopass"} <= looked.default:
@@ -363,7 +363,7 @@ def know(looked: Looked) -> Known:
         own, members = _members(_text(looked.members))
         if own not in members:
             raise TargetUnavailableError(f"{link.name} does not say who is in its cluster")
-    return Known(
+    return NodeTopology(
         node=link.node,
         run=run,
         own=frozenset((host, port) for host in link.addresses for port in ports),
@@ -373,9 +373,9 @@ def know(looked: Looked) -> Known:
     )
 
 
-def require_declared(known: Sequence[Known]) -> None:
+def require_declared(known: Sequence[NodeTopology]) -> None:
     """Raises TargetRefusedError if a known server is undeclared, or two nodes are one (rules 1 to 3)."""
-    by_run: dict[str, Known] = {}
+    by_run: dict[str, NodeTopology] = {}
     for one in known:
         before = by_run.setdefault(one.run, one)
         if before is not one:
@@ -399,7 +399,7 @@ def require_declared(known: Sequence[Known]) -> None:
             raise _undeclared(one, host, port)
 
 
-def _undeclared(one: Known, host: str, port: str) -> TargetRefusedError:
+def _undeclared(one: NodeTopology, host: str, port: str) -> TargetRefusedError:
     where = shown(f"{host}:{port}"[:_SHOWN])
     return TargetRefusedError(
         f"`{shown(one.node.text)}` knows of `{where}`, which the target's file does not name: what is"

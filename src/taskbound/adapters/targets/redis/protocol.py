@@ -64,7 +64,7 @@ class Refusal:
 Answer: TypeAlias = "bytes | int | Refusal | list[Answer] | None"
 
 
-class Speech:
+class RespConnection:
     """One connection; single-threaded."""
 
     def __init__(self, connected: socket.socket, deadline: float) -> None:

@@ -31,7 +31,7 @@ from collections import Counter
 from contextlib import closing
 from typing import TYPE_CHECKING, Final
 
-from taskbound.adapters.targets.alone import UnderWay
+from taskbound.adapters.targets.alone import NameLocks
 from taskbound.adapters.targets.redis.nodes import (
     Nodes,
     ask_before,
@@ -58,7 +58,7 @@ from taskbound.adapters.targets.tls import require_tls
 from taskbound.core.action.text import escape_text
 from taskbound.core.credential import MINTED, SECRET_BYTES, pattern_of, spell_secret
 from taskbound.core.dataclass import dataclass
-from taskbound.core.target.kind import Entry, Reach, Standing, Whose, worst_first
+from taskbound.core.target.kind import Entry, ExistingAccess, LoginOwner, Reach, worst_first
 from taskbound.core.tool.name import shown
 from taskbound.ports.target import (
     Discovery,
@@ -235,14 +235,14 @@ def _some(patterns: Sequence[str]) -> str:
     return ", ".join(f"`{shown(one)}`" for one in patterns[:_NAMED]) + more
 
 
-def _standing(name: bytes, seen: Sequence[_Seen], nodes: Sequence[SeenNode]) -> Standing:
+def _standing(name: bytes, seen: Sequence[_Seen], nodes: Sequence[SeenNode]) -> ExistingAccess:
     worst = min(seen, key=lambda one: tuple(Reach).index(one.reach))
     rights = [*worst.rights]
     if len(seen) < len(nodes):
         rights.insert(0, f"is on {len(seen)} of {len(nodes)} nodes alone")
     if len({one.rights for one in seen}) > 1:
         rights.insert(0, "has other rights on other nodes")
-    return Standing(
+    return ExistingAccess(
         name=_named(name),
         what="login",
         whose=_whose(name, {one.admin for one in nodes}),
@@ -253,10 +253,10 @@ def _standing(name: bytes, seen: Sequence[_Seen], nodes: Sequence[SeenNode]) -> 
     )
 
 
-def _whose(name: bytes, admins: Collection[bytes]) -> Whose:
+def _whose(name: bytes, admins: Collection[bytes]) -> LoginOwner:
     if name in admins:
-        return Whose.ADMIN
-    return Whose.INSTALLATION if re.fullmatch(MINTED, _named(name)) else Whose.OTHERS
+        return LoginOwner.ADMIN
+    return LoginOwner.INSTALLATION if re.fullmatch(MINTED, _named(name)) else LoginOwner.OTHERS
 
 
 def _notes(out: int, missed: int) -> Iterator[str]:
@@ -294,7 +294,7 @@ class RedisTarget:
         self._tls = require_tls(place, "the Redis'")
         self._user = access.user
         self._nodes = Nodes(place, self._tls, access.user, access.password)
-        self._under_way = UnderWay()
+        self._under_way = NameLocks()
 
     def mint(self, order: MintOrder, kind: RedisKind, *, patience: float) -> Minted:
         name = order.name

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from taskbound.adapters.upstream.mcp.session import McpSession
     from taskbound.core.action.canonical import JsonValue
-    from taskbound.ports.upstream import Turn
+    from taskbound.ports.upstream import QuestionRound
 
 
 _UNSUPPORTED: Final = -32022
@@ -123,7 +123,7 @@ async def log_from(session: McpSession, level: str) -> None:
         raise LevelRefusedError(f"the server does not log from `{level}` on: {shown(found.message)}")
 
 
-def members_of(turn: Turn) -> bytes:
+def members_of(turn: QuestionRound) -> bytes:
     """Returns the answers and state requested by a modern server, as leading members."""
     answers = b'"inputResponses":%b,' % turn.answers if turn.answers else b""
     return answers + (b'"requestState":%b,' % turn.state if turn.state else b"")

@@ -17,7 +17,7 @@ from taskbound.adapters.upstream.mcp.errors import SecretShownError, ServerLostE
 from taskbound.adapters.upstream.mcp.handshake import Opened, discover, initialize
 from taskbound.adapters.upstream.mcp.pin import resolve_command
 from taskbound.adapters.upstream.mcp.process import ServerProcess, environment_for, require_kept
-from taskbound.adapters.upstream.mcp.server import Patience, fill, list_tools
+from taskbound.adapters.upstream.mcp.server import StepTimeouts, fill, list_tools
 from taskbound.adapters.upstream.mcp.session import METHOD_NOT_FOUND, REFUSAL, Session
 from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import TaskboundError
@@ -30,7 +30,7 @@ from taskbound.wire.tool import ServerSpec, identity_of
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
-    from taskbound.adapters.upstream.mcp.server import Filling
+    from taskbound.adapters.upstream.mcp.server import SlotValues
     from taskbound.adapters.upstream.mcp.session import McpSession
     from taskbound.core.action.canonical import JsonValue
     from taskbound.core.tool import Slot
@@ -60,7 +60,7 @@ class Probe:
     """Whether it says that it logs."""
 
 
-class Deaf:
+class NullListener:
     """Ignores a probed server's notifications."""
 
     def tools_changed(self) -> None:
@@ -126,12 +126,12 @@ def pin_server(  # noqa: PLR0913 -- what a server is started by, as a person typ
 async def probe(
     spec: ServerSpec,
     *,
-    patience: Patience | None = None,
+    patience: StepTimeouts | None = None,
     ours: Mapping[str, str] | None = None,
-    filling: Filling | None = None,
+    filling: SlotValues | None = None,
 ) -> Probe:
     """Starts the server, detects its era, lists its tools and ends it."""
-    limits = patience or Patience()
+    limits = patience or StepTimeouts()
     mine = dict(os.environ) if ours is None else ours
     identity = identity_of(spec, namespace="default")
 
@@ -151,7 +151,7 @@ async def probe(
         raise StartFailedError(f"the server can't be looked at: {error.message}{said}") from error
 
 
-async def look_modern(session: McpSession, *, show: Show, patience: Patience) -> Probe | None:
+async def look_modern(session: McpSession, *, show: Show, patience: StepTimeouts) -> Probe | None:
     """Probes by `server/discover`; returns None if a fresh connection is needed."""
     try:
         opened = await discover(session, patience=patience.discover)
@@ -162,7 +162,7 @@ async def look_modern(session: McpSession, *, show: Show, patience: Patience) ->
     return await show(session, opened)
 
 
-async def look_legacy(session: McpSession, *, show: Show, patience: Patience) -> Probe:
+async def look_legacy(session: McpSession, *, show: Show, patience: StepTimeouts) -> Probe:
     try:
         opened = await initialize(session, patience=patience.start)
     except StartFailedError as refusal:
@@ -213,7 +213,7 @@ def look_guarded(secrets: Iterable[str], look: Callable[[], Probe]) -> Probe:
     return found
 
 
-async def _listed(session: McpSession, name: str, opened: Opened, patience: Patience) -> Probe:
+async def _listed(session: McpSession, name: str, opened: Opened, patience: StepTimeouts) -> Probe:
     definitions = await list_tools(session, opened.era, patience=patience.listing)
     parse_definitions(definitions, server=name)
     return Probe(
@@ -227,10 +227,10 @@ async def _listed(session: McpSession, name: str, opened: Opened, patience: Pati
 
 async def _with(
     start: Callable[[Session], Awaitable[ServerProcess]],
-    patience: Patience,
+    patience: StepTimeouts,
     look: Callable[[Session], Awaitable[R]],
 ) -> R:
-    session = Session(Deaf())
+    session = Session(NullListener())
     process = await start(session)
     session.attach(process)
     try:

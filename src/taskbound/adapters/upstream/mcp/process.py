@@ -103,7 +103,7 @@ _STDOUT: Final = 1
 _STDERR: Final = 2
 
 
-class Ears(Protocol):
+class ServerOutput(Protocol):
     """Receives a process's output."""
 
     def heard(self, data: bytes) -> None:
@@ -140,7 +140,7 @@ def _fields(identity: ServerIdentity, environment: Mapping[str, str], *, parent:
 class ServerProcess(asyncio.SubprocessProtocol):
     """A running server; made by `start`."""
 
-    def __init__(self, ears: Ears, limits: Sequence[Limit] = ()) -> None:
+    def __init__(self, ears: ServerOutput, limits: Sequence[Limit] = ()) -> None:
         self._ears = ears
         self._limits = limits
         self._tail = bytearray()
@@ -156,7 +156,7 @@ class ServerProcess(asyncio.SubprocessProtocol):
     async def start(
         cls,
         identity: ServerIdentity,
-        ears: Ears,
+        ears: ServerOutput,
         *,
         ours: Mapping[str, str],
         secret: tuple[tuple[str, str], ...] = (),
@@ -178,7 +178,7 @@ class ServerProcess(asyncio.SubprocessProtocol):
         return process
 
     @classmethod
-    async def _launched(cls, identity: ServerIdentity, ears: Ears, told_by: int) -> ServerProcess:
+    async def _launched(cls, identity: ServerIdentity, ears: ServerOutput, told_by: int) -> ServerProcess:
         try:
             _, process = await asyncio.get_running_loop().subprocess_exec(
                 lambda: cls(ears, identity.limits),

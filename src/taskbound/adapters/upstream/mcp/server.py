@@ -12,7 +12,7 @@ Listing:
 3. Objects keep their received bytes.
 4. An unknown method means an empty list, except for tools.
 
-Slots (`Filling`):
+Slots (`SlotValues`):
 
 1. Variables go into the environment, headers and parameters into each request; arguments are filled
    elsewhere.
@@ -46,7 +46,7 @@ from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import UnavailableError
 from taskbound.core.tool import MAX_DEFINITIONS, MAX_TOOLS
 from taskbound.core.tool.name import shown
-from taskbound.ports.upstream import Answered, Errored, Turn
+from taskbound.ports.upstream import Answered, Errored, QuestionRound
 from taskbound.wire.mcp.message import is_modern, text
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ def _read(answer: Answered | Errored, member: str) -> _Page:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Patience:
+class StepTimeouts:
     """Seconds for each step."""
 
     start: float = 60.0
@@ -153,7 +153,7 @@ class Patience:
 class McpServer:
     """One ready server (`ports.upstream.Upstream`), whatever carries its session."""
 
-    def __init__(self, session: McpSession, opened: Opened, patience: Patience) -> None:
+    def __init__(self, session: McpSession, opened: Opened, patience: StepTimeouts) -> None:
         self._session = session
         self.era = opened.era
         self.methods = opened.methods
@@ -187,7 +187,7 @@ class McpServer:
         progress: Told | None = None,
         logged: Logged | None = None,
         action: str = "",
-        turn: Turn | None = None,
+        turn: QuestionRound | None = None,
     ) -> int:
         del action
         if tool == "resources/subscribe":
@@ -196,7 +196,7 @@ class McpServer:
             answer = self._subscribing(arguments, answer)
         headers = self._headers(tool, arguments)
         method, members = request_of(tool, arguments)
-        before = members_of(turn or Turn()) + members
+        before = members_of(turn or QuestionRound()) + members
         level = logged.level if logged is not None else ""
 
         def send(wanted: Wanted, heard: Callable[[UpstreamAnswer], None], told: Told | None) -> int:
@@ -268,7 +268,9 @@ class McpServer:
 class StdioServer(McpServer):
     """One running server."""
 
-    def __init__(self, process: ServerProcess, session: Session, opened: Opened, patience: Patience) -> None:
+    def __init__(
+        self, process: ServerProcess, session: Session, opened: Opened, patience: StepTimeouts
+    ) -> None:
         super().__init__(session, opened, patience)
         self._process = process
 
@@ -280,8 +282,10 @@ class StdioServer(McpServer):
 class StdioStarter:
     """Starts servers as pinned; `ours` is this process's environment, filtered for servers."""
 
-    def __init__(self, *, patience: Patience | None = None, ours: Mapping[str, str] | None = None) -> None:
-        self._patience = patience or Patience()
+    def __init__(
+        self, *, patience: StepTimeouts | None = None, ours: Mapping[str, str] | None = None
+    ) -> None:
+        self._patience = patience or StepTimeouts()
         self._ours = dict(os.environ) if ours is None else ours
         self._pids: set[int] = set()
         self._starting = 0
@@ -298,7 +302,7 @@ class StdioStarter:
         era: str,
         events: UpstreamEvents,
         name: str = "",
-        filling: Filling | None = None,
+        filling: SlotValues | None = None,
         offers: bytes = b"{}",
         task: str = "",
     ) -> StdioServer:
@@ -338,7 +342,7 @@ class Tokens(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Filling:
+class SlotValues:
     """Slot values by kind and name."""
 
     environment: tuple[tuple[str, str], ...] = field(default=(), repr=False)
@@ -353,9 +357,9 @@ class Filling:
         return f"{target}{'&' if '?' in target else '?'}{self.query}"
 
 
-def fill(values: Mapping[Slot, str], tokens: Tokens | None = None) -> Filling:
+def fill(values: Mapping[Slot, str], tokens: Tokens | None = None) -> SlotValues:
     ordered = sorted(values.items(), key=lambda one: one[0].text)
-    return Filling(
+    return SlotValues(
         environment=tuple((slot.name, value) for slot, value in ordered if slot.kind == "environment"),
         headers=tuple((slot.name, value) for slot, value in ordered if slot.kind == "header"),
         query="&".join(

@@ -83,7 +83,7 @@ _MOST_QUESTIONS: Final = 8
 """Questions of one server that are open at once."""
 
 
-class Asks:
+class ServerQuestions:
     """Unanswered questions of a legacy server (rule 3), limited to the capabilities in `offers`."""
 
     def __init__(self, events: UpstreamEvents, offers: bytes, write: Callable[[bytes], None]) -> None:
@@ -212,7 +212,7 @@ class McpSession(ABC):
 
     def __init__(self, events: UpstreamEvents, offers: bytes) -> None:
         self._events = events
-        self._asks = Asks(events, offers, self._say)
+        self._asks = ServerQuestions(events, offers, self._say)
         self._every = Exchanges(events.logged)
         self._open = self._every.open
         self._last = 0

@@ -18,7 +18,7 @@ from taskbound.core.dataclass import dataclass
 from taskbound.core.scope.constraints.constraint import MAX_PARTS, Contained, Excluded, Kind
 from taskbound.core.scope.constraints.range import Range
 from taskbound.core.scope.path import Items, meets
-from taskbound.core.scope.values import Met
+from taskbound.core.scope.values import Match
 from taskbound.core.transition import NoTruth
 
 if TYPE_CHECKING:
@@ -140,7 +140,7 @@ def _few(path: str, mine: Node, theirs: Node, values: Iterable[JsonValue]) -> Fo
     kept = [
         one
         for one in values
-        if isinstance(meets(mine, one, None), Met) and isinstance(meets(theirs, one, None), Met)
+        if isinstance(meets(mine, one, None), Match) and isinstance(meets(theirs, one, None), Match)
     ]
     if not kept:
         if mine.required or theirs.required:

@@ -25,7 +25,7 @@ from taskbound.core.dataclass import dataclass
 from taskbound.core.scope.constraints.constraint import CONTAINED, Contained, Kind, NotContained
 from taskbound.core.scope.limits import write_rates, write_totals
 from taskbound.core.scope.path import meets
-from taskbound.core.scope.values import INT64_MAX, Met, Unmet, power_of_ten
+from taskbound.core.scope.values import INT64_MAX, Match, Mismatch, power_of_ten
 from taskbound.core.transition import NoTruth
 
 if TYPE_CHECKING:
@@ -136,7 +136,7 @@ def _values_within(child: Node, values: tuple[JsonValue, ...], parent: Node) -> 
     # A place with a rule of its own is open below, so that no default is asked for; in the parent's, a
     # schema could only let more pass.
     for value in values:
-        if isinstance(meets(child, value, None), Met) and not isinstance(meets(parent, value, None), Met):
+        if isinstance(meets(child, value, None), Match) and not isinstance(meets(parent, value, None), Match):
             return Gap(path=child.path.text, reason="it permits a value that the other doesn't")
     return CONTAINED
 
@@ -326,7 +326,7 @@ def _known(child: Grant, total: Total) -> list[int] | None:
     amounts: list[int] = []
     for value in values:
         amount = total.read(value)
-        if isinstance(amount, Unmet):
+        if isinstance(amount, Mismatch):
             return None
         amounts.append(amount)
     return amounts

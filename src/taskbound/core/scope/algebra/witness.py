@@ -33,7 +33,7 @@ from taskbound.core.scope.grant import MAX_GRANTS, Others, Scope, counted_limits
 from taskbound.core.scope.limits import Covered
 from taskbound.core.scope.path import Items
 from taskbound.core.scope.show import ScopeSyntaxError
-from taskbound.core.scope.values import Met
+from taskbound.core.scope.values import Match
 from taskbound.core.transition import NoTruth
 
 if TYPE_CHECKING:
@@ -95,8 +95,8 @@ def _without(grant: Grant, path: ArgumentPath) -> tuple[object, ...]:
 
 
 def _values(rule: Constraint, others: list[Constraint]) -> Iterator[JsonValue]:
-    known = [value for value in _edges((rule, *others)) if isinstance(rule.permits(value), Met)]
-    known.sort(key=lambda value: sum(isinstance(one.permits(value), Met) for one in others))
+    known = [value for value in _edges((rule, *others)) if isinstance(rule.permits(value), Match)]
+    known.sort(key=lambda value: sum(isinstance(one.permits(value), Match) for one in others))
     yield from known
 
 

@@ -19,7 +19,7 @@ from taskbound.core.scope.constraints.constraint import (
 )
 from taskbound.core.scope.posix import resolve
 from taskbound.core.scope.show import show
-from taskbound.core.scope.values import MET, Unmet, Verdict
+from taskbound.core.scope.values import MET, Mismatch, Verdict
 
 if TYPE_CHECKING:
     from taskbound.core.action.canonical import JsonValue
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from taskbound.core.scope.path import Place
 
 
-_NOT_A_PATH = Unmet(code="not-text", reason="is not a text, as a path is")
-_OUTSIDE = Unmet(code="path-outside", reason="is not inside the directory that is granted")
-_LOOK_ALIKE = Unmet(
+_NOT_A_PATH = Mismatch(code="not-text", reason="is not a text, as a path is")
+_OUTSIDE = Mismatch(code="path-outside", reason="is not inside the directory that is granted")
+_LOOK_ALIKE = Mismatch(
     code="path-look-alike", reason="holds characters that some read as dots, slashes or other names"
 )
 
@@ -62,7 +62,7 @@ class Below(Constraint):
         """Reads the directory, which must be in normal form."""
         text = place.read_text(body)
         directory = resolve(text)
-        if isinstance(directory, Unmet):
+        if isinstance(directory, Mismatch):
             raise place.fault(f"{directory.reason}; write an absolute directory")
         if directory != text:
             raise place.fault(f"is not in its normal form; write `{show(directory)}`")
@@ -75,7 +75,7 @@ class Below(Constraint):
         if value.startswith("/") and "/." not in value and not _with_slash(value).startswith(self.inside):
             return _OUTSIDE  # the quick way to say no: nothing in it could lead back inside
         path = resolve(value)
-        if isinstance(path, Unmet):
+        if isinstance(path, Mismatch):
             return path
         if not _with_slash(path).startswith(self.inside):
             return _OUTSIDE
@@ -105,15 +105,15 @@ class Below(Constraint):
 
     def _holds_folded(self, value: str) -> bool:
         folded = resolve(normalize("NFKC", value))
-        return not isinstance(folded, Unmet) and _with_slash(folded).startswith(self.folded)
+        return not isinstance(folded, Mismatch) and _with_slash(folded).startswith(self.folded)
 
 
 def _with_slash(path: str) -> str:
     return path if path.endswith("/") else path + "/"
 
 
-_NOT_TEXT = Unmet(code="not-text", reason="is not a text")
-_WRONG_PREFIX = Unmet(code="wrong-prefix", reason="doesn't begin as it must")
+_NOT_TEXT = Mismatch(code="not-text", reason="is not a text")
+_WRONG_PREFIX = Mismatch(code="wrong-prefix", reason="doesn't begin as it must")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,7 @@ from taskbound.core.action.canonical import canonical
 from taskbound.core.dataclass import dataclass
 from taskbound.core.scope.constraints.constraint import CONTAINED, Constraint, Kind, NotContained
 from taskbound.core.scope.show import show
-from taskbound.core.scope.values import MET, Met, Unmet, Verdict, is_certain, same
+from taskbound.core.scope.values import MET, Match, Mismatch, Verdict, is_certain, same
 
 if TYPE_CHECKING:
     from taskbound.core.action.canonical import JsonValue
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 MAX_CHOICES: Final = 1000
 _SHOWN_CHOICES = 5
 
-_NOT_EQUAL = Unmet(code="not-equal", reason="is not the one value that is granted")
-_NOT_ONE_OF = Unmet(code="not-one-of", reason="is not a granted value")
-_EXCLUDED_VALUE = Unmet(code="excluded-value", reason="is, or reads as, a value that is excluded")
+_NOT_EQUAL = Mismatch(code="not-equal", reason="is not the one value that is granted")
+_NOT_ONE_OF = Mismatch(code="not-one-of", reason="is not a granted value")
+_EXCLUDED_VALUE = Mismatch(code="excluded-value", reason="is, or reads as, a value that is excluded")
 _CAN_HOLD = NotContained(reason="it may hold a value that the other excludes")
 _INVISIBLE: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn"})
 _SELECTORS: Final = frozenset(map(chr, (*range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0), 0x34F)))
@@ -185,11 +185,11 @@ class NotOneOf(Constraint):
         """Contains a constraint that permits none of its values, and no text if it excludes texts."""
         if isinstance(inner, NotOneOf):  # what folds to an excluded text is excluded by both
             texts = self._texts <= inner._texts  # noqa: SLF001 - another of this very class
-            kept = any(isinstance(inner.permits(one), Met) for one in self.items)
+            kept = any(isinstance(inner.permits(one), Match) for one in self.items)
             return _CAN_HOLD if kept or not texts else CONTAINED
         if self._texts and Kind.TEXT in inner.kinds:
             return _CAN_HOLD
-        kept = any(isinstance(inner.permits(one), Met) for one in self.items)
+        kept = any(isinstance(inner.permits(one), Match) for one in self.items)
         return _CAN_HOLD if kept else CONTAINED
 
 
@@ -218,7 +218,7 @@ def _shown(items: tuple[JsonValue, ...], name: str) -> str:
     return f"{shown} and {rest} more" if rest > 0 else shown
 
 
-_NOT_ABSENT: Final = Unmet(code="not-absent", reason="is there, even if it is the default")
+_NOT_ABSENT: Final = Mismatch(code="not-absent", reason="is there, even if it is the default")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

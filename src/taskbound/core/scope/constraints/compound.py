@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 from taskbound.core.dataclass import dataclass
 from taskbound.core.scope.constraints.constraint import INNER, MAX_PARTS, Constraint, Excluded, Form, Kind
 from taskbound.core.scope.constraints.range import Range
-from taskbound.core.scope.values import MET, Met, Unmet, Verdict
+from taskbound.core.scope.values import MET, Match, Mismatch, Verdict
 
 if TYPE_CHECKING:
     from decimal import Decimal
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from taskbound.core.scope.path import Place
 
 
-_NONE_MET = Unmet(code="none-met", reason="meets none of what is granted")
+_NONE_MET = Mismatch(code="none-met", reason="meets none of what is granted")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +54,7 @@ class AllOf(Constraint):
     def permits(self, value: JsonValue) -> Verdict:
         for one in self.inner:
             verdict = one.permits(value)
-            if isinstance(verdict, Unmet):
+            if isinstance(verdict, Mismatch):
                 return verdict
         return MET
 
@@ -70,7 +70,7 @@ class AllOf(Constraint):
 
     def choices(self) -> tuple[JsonValue, ...] | None:
         few = next((values for one in self.inner if (values := one.choices()) is not None), None)
-        return few and tuple(value for value in few if isinstance(self.permits(value), Met))
+        return few and tuple(value for value in few if isinstance(self.permits(value), Match))
 
     def known_within(self, other: Constraint) -> Containment:
         ranges = [one for one in self.inner if isinstance(one, Range)]
@@ -104,7 +104,7 @@ class AnyOf(Constraint):
         return cls(inner=_read_parts(body, place, read))
 
     def permits(self, value: JsonValue) -> Verdict:
-        return MET if any(isinstance(one.permits(value), Met) for one in self.inner) else _NONE_MET
+        return MET if any(isinstance(one.permits(value), Match) for one in self.inner) else _NONE_MET
 
     def describe(self, name: str) -> str:
         """Completes "it must be …"."""

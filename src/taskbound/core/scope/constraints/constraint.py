@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, ClassVar, Final, TypeAlias
 from taskbound.core.action.canonical import canonical
 from taskbound.core.dataclass import dataclass
 from taskbound.core.scope.show import quote
-from taskbound.core.scope.values import Met
+from taskbound.core.scope.values import Match
 from taskbound.core.transition import NoTruth
 
 if TYPE_CHECKING:
@@ -169,7 +169,7 @@ class Constraint(ABC):
     def _within_by_parts(self, other: Constraint) -> Containment | None:
         values = self.choices()
         if values is not None:
-            return CONTAINED if all(isinstance(other.permits(one), Met) for one in values) else _NO_VALUE
+            return CONTAINED if all(isinstance(other.permits(one), Match) for one in values) else _NO_VALUE
         if self.alternatives():
             return _all(one.within(other) for one in self.alternatives())
         if other.conjuncts():
@@ -218,7 +218,7 @@ def _all(answers: Iterable[Containment]) -> Containment:
 def _excluded_by_parts(one: Constraint, other: Constraint) -> Exclusion:
     values = one.choices()
     if values is not None:
-        met = any(isinstance(other.permits(value), Met) for value in values)
+        met = any(isinstance(other.permits(value), Match) for value in values)
         return NOT_EXCLUDED if met else EXCLUDED
     parts = one.alternatives()
     if parts and all(isinstance(part.excludes(other), Excluded) for part in parts):

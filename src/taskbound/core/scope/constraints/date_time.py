@@ -25,7 +25,7 @@ from taskbound.core.scope.constraints.constraint import (
     NotContained,
     bounds,
 )
-from taskbound.core.scope.values import MET, Unmet, Verdict
+from taskbound.core.scope.values import MET, Mismatch, Verdict
 
 if TYPE_CHECKING:
     from taskbound.core.action.canonical import JsonValue
@@ -41,10 +41,10 @@ _INSTANT: Final = re.compile(
 )
 _LONGEST: Final = 40
 
-_NOT_INSTANT = Unmet(code="not-a-date-time", reason="is not a date and time with an offset, by RFC 3339")
-_NOT_DAY = Unmet(code="not-a-date", reason="is not a date such as 2026-11-24")
-_TOO_EARLY = Unmet(code="too-early", reason="is earlier than it may be")
-_TOO_LATE = Unmet(code="too-late", reason="is later than it may be")
+_NOT_INSTANT = Mismatch(code="not-a-date-time", reason="is not a date and time with an offset, by RFC 3339")
+_NOT_DAY = Mismatch(code="not-a-date", reason="is not a date such as 2026-11-24")
+_TOO_EARLY = Mismatch(code="too-early", reason="is earlier than it may be")
+_TOO_LATE = Mismatch(code="too-late", reason="is later than it may be")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -30,7 +30,7 @@ from taskbound.core.scope.constraints.constraint import (
     NotContained,
 )
 from taskbound.core.scope.show import show
-from taskbound.core.scope.values import MET, Unmet, Verdict
+from taskbound.core.scope.values import MET, Mismatch, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -47,11 +47,13 @@ _STARS: Final = {"*": False, "**": True}
 _TOKEN: Final = re.compile(r"(?P<stars>\*+)|(?P<one>\?)|\[(?P<not>!?)(?P<set>\]?[^\]]*)\]|(?P<plain>[^*?\[])")
 _ODD: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\\]|%(?:[0-9A-Fa-f]{2}|[uU])|(?:^|/)\.{1,2}(?:/|$)")
 
-_NOT_TEXT = Unmet(code="not-text", reason="is not a text")
-_TOO_LONG = Unmet(code="too-long", reason="is longer than a text of this kind can be")
-_ODD_TEXT = Unmet(code="glob-odd", reason="holds a dot segment, a control, a backslash or a percent escape")
-_LOOK_ALIKE = Unmet(code="glob-look-alike", reason="holds characters that some read as slashes or dots")
-_NO_MATCH = Unmet(code="no-match", reason="has not the shape that is granted")
+_NOT_TEXT = Mismatch(code="not-text", reason="is not a text")
+_TOO_LONG = Mismatch(code="too-long", reason="is longer than a text of this kind can be")
+_ODD_TEXT = Mismatch(
+    code="glob-odd", reason="holds a dot segment, a control, a backslash or a percent escape"
+)
+_LOOK_ALIKE = Mismatch(code="glob-look-alike", reason="holds characters that some read as slashes or dots")
+_NO_MATCH = Mismatch(code="no-match", reason="has not the shape that is granted")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

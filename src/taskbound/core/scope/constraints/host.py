@@ -37,7 +37,7 @@ from taskbound.core.scope.constraints.constraint import (
     NotContained,
 )
 from taskbound.core.scope.show import show
-from taskbound.core.scope.values import MET, Met, Unmet, Verdict
+from taskbound.core.scope.values import MET, Match, Mismatch, Verdict
 
 if TYPE_CHECKING:
     from taskbound.core.action.canonical import JsonValue
@@ -58,8 +58,8 @@ _TRANSLATED: Final = IPv6Network("64:ff9b::/32")
 _GIVEN_OUT: Final = IPv6Network("2000::/3")
 """All that was ever given out for use between networks (RFC 4291 section 2.4)."""
 
-_NOT_ADDRESS = Unmet(code="not-an-address", reason="is not an IP address or network that all read alike")
-_OUTSIDE = Unmet(code="address-outside", reason="is not inside a network that is granted")
+_NOT_ADDRESS = Mismatch(code="not-an-address", reason="is not an IP address or network that all read alike")
+_OUTSIDE = Mismatch(code="address-outside", reason="is not inside a network that is granted")
 
 
 def read_address(text: str) -> Address | None:
@@ -198,8 +198,8 @@ _NAME: Final = re.compile(
 )
 _NUMBER: Final = re.compile(r"[0-9]+|0x[0-9a-f]*")
 
-_NOT_HOST = Unmet(code="not-a-host", reason="is not the name of a host that all read alike")
-_NOT_GRANTED = Unmet(code="host-not-granted", reason="is not a host that is granted")
+_NOT_HOST = Mismatch(code="not-a-host", reason="is not the name of a host that all read alike")
+_NOT_GRANTED = Mismatch(code="host-not-granted", reason="is not a host that is granted")
 
 
 def is_name(text: str) -> bool:
@@ -236,7 +236,7 @@ class Hosts:
         )
 
     def within(self, other: Hosts) -> Containment:
-        names = all(isinstance(other.judge(one), Met) for one in self.exact)
+        names = all(isinstance(other.judge(one), Match) for one in self.exact)
         suffixes = all(any(_is_at_or_below(one, outer) for outer in other.suffixes) for one in self.suffixes)
         if names and suffixes and isinstance(self.networks.within(other.networks), Contained):
             return CONTAINED
@@ -245,7 +245,7 @@ class Hosts:
     def meets(self, other: Hosts) -> bool:
         """Returns whether both may grant some host; True if unsure."""
         names = any(
-            isinstance(two.judge(name), Met)
+            isinstance(two.judge(name), Match)
             for one, two in ((self, other), (other, self))
             for name in one.exact
         )

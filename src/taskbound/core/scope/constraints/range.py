@@ -22,7 +22,7 @@ from taskbound.core.scope.constraints.constraint import (
     bounds,
 )
 from taskbound.core.scope.show import kind_of, show
-from taskbound.core.scope.values import MET, NOT_A_NUMBER, Met, Unmet, Verdict, is_number, read_decimal
+from taskbound.core.scope.values import MET, NOT_A_NUMBER, Match, Mismatch, Verdict, is_number, read_decimal
 
 if TYPE_CHECKING:
     from taskbound.core.action.canonical import JsonValue
@@ -44,14 +44,18 @@ class Range(Constraint):
     max: int | float | None
     low: int | Decimal = field(init=False, repr=False, compare=False)
     high: int | Decimal = field(init=False, repr=False, compare=False)
-    _below: Unmet = field(init=False, repr=False, compare=False)
-    _above: Unmet = field(init=False, repr=False, compare=False)
+    _below: Mismatch = field(init=False, repr=False, compare=False)
+    _above: Mismatch = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "low", Decimal("-Infinity") if self.min is None else _bound(self.min))
         object.__setattr__(self, "high", Decimal("Infinity") if self.max is None else _bound(self.max))
-        object.__setattr__(self, "_below", Unmet(code="below-min", reason=f"is less than {show(self.min)}"))
-        object.__setattr__(self, "_above", Unmet(code="above-max", reason=f"is more than {show(self.max)}"))
+        object.__setattr__(
+            self, "_below", Mismatch(code="below-min", reason=f"is less than {show(self.min)}")
+        )
+        object.__setattr__(
+            self, "_above", Mismatch(code="above-max", reason=f"is more than {show(self.max)}")
+        )
 
     @classmethod
     def parse(cls, body: JsonValue, place: Place, _read: ReadConstraint) -> Range:
@@ -67,7 +71,7 @@ class Range(Constraint):
     def permits(self, value: JsonValue) -> Verdict:
         """Compares decimals exactly."""
         number = read_decimal(value)
-        if isinstance(number, Unmet):
+        if isinstance(number, Mismatch):
             return number
         if number < self.low:
             return self._below
@@ -115,14 +119,14 @@ def _read_bound(members: dict[str, JsonValue], name: str, place: Place) -> int |
 
 def _bound(number: float) -> int | Decimal:
     exact = read_decimal(number)
-    if isinstance(exact, Unmet):
+    if isinstance(exact, Mismatch):
         raise TypeError(NOT_A_NUMBER.reason)
     return exact
 
 
-_NO_LENGTH = Unmet(code="no-length", reason="is neither a text nor a list")
-_TOO_SHORT = Unmet(code="too-short", reason="is shorter than it must be")
-_TOO_LONG = Unmet(code="too-long", reason="is longer than it may be")
+_NO_LENGTH = Mismatch(code="no-length", reason="is neither a text nor a list")
+_TOO_SHORT = Mismatch(code="too-short", reason="is shorter than it must be")
+_TOO_LONG = Mismatch(code="too-long", reason="is longer than it may be")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -203,8 +207,8 @@ def _ends_before(length: Length, least: int) -> bool:
     return length.max is not None and length.max < least
 
 
-_NOT_A_LIST = Unmet(code="not-a-list", reason="is not a list")
-_NO_ITEM = Unmet(code="no-such-item", reason="has no item as there must be")
+_NOT_A_LIST = Mismatch(code="not-a-list", reason="is not a list")
+_NO_ITEM = Mismatch(code="no-such-item", reason="has no item as there must be")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -228,8 +232,8 @@ class Each(Constraint):
             return _NOT_A_LIST
         for index, one in enumerate(value):
             verdict = self.item.permits(one)
-            if isinstance(verdict, Unmet):
-                return Unmet(
+            if isinstance(verdict, Mismatch):
+                return Mismatch(
                     code=verdict.code, reason=f"has an item, number {index + 1}, which {verdict.reason}"
                 )
         return MET
@@ -272,7 +276,7 @@ class Contains(Constraint):
     def permits(self, value: JsonValue) -> Verdict:
         if not isinstance(value, list):
             return _NOT_A_LIST
-        return MET if any(isinstance(self.item.permits(one), Met) for one in value) else _NO_ITEM
+        return MET if any(isinstance(self.item.permits(one), Match) for one in value) else _NO_ITEM
 
     def describe(self, name: str) -> str:
         """Completes "it must be …"."""

@@ -37,7 +37,7 @@ from taskbound.core.scope.constraints.constraint import (
 )
 from taskbound.core.scope.constraints.host import Hosts, is_name, read_address, read_hosts
 from taskbound.core.scope.show import show
-from taskbound.core.scope.values import MET, Unmet, Verdict
+from taskbound.core.scope.values import MET, Mismatch, Verdict
 
 if TYPE_CHECKING:
     from taskbound.core.action.canonical import JsonValue
@@ -61,11 +61,11 @@ _URL: Final = re.compile(
 _ODD_PATH: Final = re.compile(r"/\.(?:\.|;|/|$)|//|%(?:[01][0-9a-f]|2[ef5]|5c|7f)", re.IGNORECASE)
 _ESCAPE: Final = re.compile(rb"%([0-9A-Fa-f]{2})")
 
-_NOT_URL = Unmet(code="not-a-url", reason="is not a URL that all read alike")
-_ODD = Unmet(code="url-odd-path", reason="has a path that some read as another")
-_SCHEME = Unmet(code="scheme-not-granted", reason="has a scheme that is not granted")
-_PORT = Unmet(code="port-not-granted", reason="has a port that is not granted")
-_PATH = Unmet(code="path-outside", reason="has a path that is not at or below the one that is granted")
+_NOT_URL = Mismatch(code="not-a-url", reason="is not a URL that all read alike")
+_ODD = Mismatch(code="url-odd-path", reason="has a path that some read as another")
+_SCHEME = Mismatch(code="scheme-not-granted", reason="has a scheme that is not granted")
+_PORT = Mismatch(code="port-not-granted", reason="has a port that is not granted")
+_PATH = Mismatch(code="path-outside", reason="has a path that is not at or below the one that is granted")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +79,7 @@ class ReadUrl:
     path: str
 
 
-def read_url(text: str) -> ReadUrl | Unmet:
+def read_url(text: str) -> ReadUrl | Mismatch:
     """Returns the parts of a URL, or why readers may disagree on them."""
     found = _URL.fullmatch(text) if len(text) <= _MAX_URL else None
     if found is None:
@@ -147,18 +147,18 @@ class Url(Constraint):
         ports = _read_ports(members["ports"], place.member("ports")) if "ports" in members else ()
         path = place.member("path").read_text(members.get("path", "/"))
         read = read_url(f"https://a.example{path}")
-        if isinstance(read, Unmet) or read.path != path or (path != "/" and path.endswith("/")):
+        if isinstance(read, Mismatch) or read.path != path or (path != "/" and path.endswith("/")):
             raise place.member("path").fault("must be a path such as /v1/files, without a slash at its end")
         return cls(schemes=schemes, hosts=hosts, ports=ports, path=path)
 
     def permits(self, value: JsonValue) -> Verdict:
         url = read_url(value) if isinstance(value, str) else _NOT_URL
-        if isinstance(url, Unmet):
+        if isinstance(url, Mismatch):
             return url
         if url.scheme not in self.schemes:
             return _SCHEME
         verdict = self.hosts.judge(url.host)
-        if isinstance(verdict, Unmet):
+        if isinstance(verdict, Mismatch):
             return verdict
         if url.port not in (self.ports or (PORTS[url.scheme],)):
             return _PORT
@@ -236,8 +236,8 @@ _MAX_LOCAL: Final = 64
 _MAX_ADDRESS: Final = 254
 _LOCAL: Final = re.compile(r"[A-Za-z0-9#$&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9#$&'*+/=?^_`{|}~-]+)*")
 
-_NOT_EMAIL = Unmet(code="not-an-email", reason="is not one plain e-mail address")
-_NOT_GRANTED = Unmet(code="email-not-granted", reason="is not an address or of a domain that is granted")
+_NOT_EMAIL = Mismatch(code="not-an-email", reason="is not one plain e-mail address")
+_NOT_GRANTED = Mismatch(code="email-not-granted", reason="is not an address or of a domain that is granted")
 
 
 def read_email(text: str) -> tuple[str, str] | None:

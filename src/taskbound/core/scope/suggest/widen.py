@@ -42,7 +42,7 @@ from taskbound.core.scope.path import (
 )
 from taskbound.core.scope.posix import resolve
 from taskbound.core.scope.show import ScopeSyntaxError, is_secret_name, show
-from taskbound.core.scope.values import Met, Unmet, is_number, same
+from taskbound.core.scope.values import Match, Mismatch, is_number, same
 from taskbound.core.transition import NoTruth
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ class Choice:
     broad: bool = False
 
 
-def choices_of(seen: Seen, roots: Sequence[str]) -> tuple[Choice, ...]:
+def choices_of(seen: ObservedPlace, roots: Sequence[str]) -> tuple[Choice, ...]:
     """Returns the constraints for a place, best first; `roots` are granted by the ceiling."""
     distinct = list({canonical(one): one for one in seen.values}.values())
     if any(_is_hidden(one, seen.path.hint) for one in distinct):
@@ -127,7 +127,7 @@ def _proposed(distinct: list[JsonValue], roots: Sequence[str]) -> Iterator[Choic
 
 def _paths(texts: list[str], roots: Sequence[str]) -> Iterator[Choice]:
     resolved = [resolve(one) for one in texts]
-    paths = [one for one in resolved if not isinstance(one, Unmet)]
+    paths = [one for one in resolved if not isinstance(one, Mismatch)]
     if len(texts) < _PATHS or len(paths) < len(texts):
         return
     why = f"{len(texts)} paths were seen there"
@@ -145,7 +145,7 @@ def _paths(texts: list[str], roots: Sequence[str]) -> Iterator[Choice]:
 
 def _urls(texts: list[str]) -> Iterator[Choice]:
     read = [read_url(one) for one in texts]
-    urls = [one for one in read if not isinstance(one, Unmet)]
+    urls = [one for one in read if not isinstance(one, Mismatch)]
     if len(texts) < _PATHS or len(urls) < len(texts):
         return
     names: list[JsonValue] = [*sorted({one.host for one in urls})]
@@ -190,7 +190,7 @@ def _permits_all(choice: Choice, values: Sequence[JsonValue]) -> bool:
         rule = read_constraint(choice.body, Place(), CONSTRAINTS)
     except ScopeSyntaxError:
         return False
-    return all(isinstance(rule.permits(one), Met) for one in values)
+    return all(isinstance(rule.permits(one), Match) for one in values)
 
 
 def _is_hidden(value: JsonValue, name: str) -> bool:
@@ -221,7 +221,7 @@ class MadeCall:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
+class ObservedPlace:
     """A place and all values seen there."""
 
     path: ArgumentPath
@@ -235,7 +235,7 @@ class Seen:
 class Observed:
     """All places of some calls."""
 
-    seen: list[Seen] = field(default_factory=list)
+    seen: list[ObservedPlace] = field(default_factory=list)
     optional: list[tuple[ArgumentPath, int, int]] = field(default_factory=list)
     """(path, how often it was there, of how many) of what was left out at times."""
     defaults: list[ArgumentPath] = field(default_factory=list)
@@ -286,7 +286,7 @@ def _value(
 ) -> None:
     path = path_of(steps)
     if path.text in found.whole:
-        found.seen.append(Seen(path=path, values=tuple(values), calls=calls))
+        found.seen.append(ObservedPlace(path=path, values=tuple(values), calls=calls))
         return
     objects = [one for one in values if isinstance(one, dict)]
     lists = [one for one in values if isinstance(one, list)]
@@ -304,7 +304,7 @@ def _value(
     if len(lists) == len(values) and items and not constant and _is_sayable((*steps, Items.EACH)):
         _value((*steps, Items.EACH), items, schema_of_items(schema), found, calls)
         return  # an item is always seen, as a whole if not by its members
-    found.seen.append(Seen(path=path, values=tuple(values), calls=calls))
+    found.seen.append(ObservedPlace(path=path, values=tuple(values), calls=calls))
 
 
 def _are_sayable(steps: tuple[Step, ...], objects: Sequence[Mapping[str, JsonValue]]) -> bool:

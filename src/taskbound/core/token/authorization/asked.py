@@ -120,7 +120,7 @@ _LETTERS: Final = "BCDFGHJKLMNPQRSTVWXZ"
 _LENGTH: Final = 10
 
 
-class AskedState(Enum):
+class ConsentState(Enum):
     """State of a request; rows hold these values."""
 
     OPEN = "open"
@@ -148,7 +148,7 @@ UNSIGNED: Final = Signed()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class ConsentRequest:
     """A pending or answered request."""
 
     namespace: str
@@ -165,7 +165,7 @@ class Asked:
     typed: str
     """SHA-256 of what the person types."""
     asked: Instant
-    state: AskedState = AskedState.OPEN
+    state: ConsentState = ConsentState.OPEN
     person: str = ""
     """Who answered."""
     task: str = ""
@@ -224,7 +224,7 @@ def require_form(form: str, secret: str, session: str) -> None:
         )
 
 
-def require_demands(asked: Asked, acr: str, authenticated: Instant) -> None:
+def require_demands(asked: ConsentRequest, acr: str, authenticated: Instant) -> None:
     """Raises SignInDemandedError unless the sign-in suffices; '' and 1970 mean unknown."""
     request = asked.request
     if request.acr and acr not in request.acr:
@@ -234,49 +234,53 @@ def require_demands(asked: Asked, acr: str, authenticated: Instant) -> None:
         raise SignInDemandedError("the client asks for a sign-in that is not as old as yours is")
 
 
-def require_open(asked: Asked | None, now: Instant) -> Asked:
-    if asked is None or (now >= asked.until and asked.state is AskedState.OPEN):
+def require_open(asked: ConsentRequest | None, now: Instant) -> ConsentRequest:
+    if asked is None or (now >= asked.until and asked.state is ConsentState.OPEN):
         raise NotAskedError("no request waits under this code")
-    if asked.state is not AskedState.OPEN:
+    if asked.state is not ConsentState.OPEN:
         raise AnsweredError("the request has been answered")
     return asked
 
 
-def require_browser(asked: Asked | None, secret: str) -> Asked:
+def require_browser(asked: ConsentRequest | None, secret: str) -> ConsentRequest:
     if asked is None or not compare_digest(asked.browser, secret_digest(secret)):
         raise NotAskedError("this browser began no such request")
     return asked
 
 
-def answered(asked: Asked | None, person: str, task: str, now: Instant) -> Asked:
+def answered(asked: ConsentRequest | None, person: str, task: str, now: Instant) -> ConsentRequest:
     """Answers the request, with a task or, if empty, a denial; raises NotAskedError or AnsweredError."""
     still = require_open(asked, now)
-    state = AskedState.CONSENTED if task else AskedState.DENIED
+    state = ConsentState.CONSENTED if task else ConsentState.DENIED
     return replace(still, state=state, person=person, task=task, version=still.version + 1)
 
 
-def answered_as_person(asked: Asked | None, person: str, signed: Signed, now: Instant) -> Asked:
+def answered_as_person(
+    asked: ConsentRequest | None, person: str, signed: Signed, now: Instant
+) -> ConsentRequest:
     still = require_open(asked, now)
     if not still.is_persons:
         raise NotAskedError("the client asks for an agent's task, and not to act as a person")
-    return replace(still, state=AskedState.CONSENTED, person=person, signed=signed, version=still.version + 1)
+    return replace(
+        still, state=ConsentState.CONSENTED, person=person, signed=signed, version=still.version + 1
+    )
 
 
-def coded(asked: Asked, digest: str, now: Instant) -> Asked:
+def coded(asked: ConsentRequest, digest: str, now: Instant) -> ConsentRequest:
     """Gives the browser its one code; raises NotAskedError or AnsweredError."""
-    if asked.state in {AskedState.CODED, AskedState.USED}:
+    if asked.state in {ConsentState.CODED, ConsentState.USED}:
         raise AnsweredError("the client was sent its code")
-    if asked.state is not AskedState.CONSENTED or now >= asked.until:
+    if asked.state is not ConsentState.CONSENTED or now >= asked.until:
         raise NotAskedError("no person consented to this request in time")
-    return replace(asked, state=AskedState.CODED, code=digest, coded=now, version=asked.version + 1)
+    return replace(asked, state=ConsentState.CODED, code=digest, coded=now, version=asked.version + 1)
 
 
-def used(asked: Asked, admission: str) -> Asked:
+def used(asked: ConsentRequest, admission: str) -> ConsentRequest:
     """Consumes the code; `admission` is empty if the exchange failed."""
-    return replace(asked, state=AskedState.USED, admission=admission, version=asked.version + 1)
+    return replace(asked, state=ConsentState.USED, admission=admission, version=asked.version + 1)
 
 
-def code_of(asked: Asked) -> Code:
+def code_of(asked: ConsentRequest) -> Code:
     return Code(
         namespace=asked.namespace,
         digest=asked.code,

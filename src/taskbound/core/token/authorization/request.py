@@ -55,7 +55,7 @@ from taskbound.core.clock import Instant
 from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import MalformedError
 from taskbound.core.scope.constraints.url import read_url
-from taskbound.core.scope.values import Unmet
+from taskbound.core.scope.values import Mismatch
 from taskbound.core.token.authorization.errors import (
     AdmissionEndedError,
     BadClientDocumentError,
@@ -114,7 +114,7 @@ def parse_redirect(text: str, *, registered: bool) -> Redirect:
             raise BadRedirectError("a redirect URI has no dot segments")
         return Redirect(text=text, host=f"{own['scheme']}:")
     found = read_url(text)
-    if isinstance(found, Unmet) or found.scheme not in {"http", "https"}:
+    if isinstance(found, Mismatch) or found.scheme not in {"http", "https"}:
         raise BadRedirectError("a redirect URI is https, or http at this machine, in its plain form")
     if not text.startswith(f"{found.scheme}://"):
         raise BadRedirectError("the scheme of a redirect URI is written in small letters")
@@ -319,7 +319,7 @@ def parse_client_id(text: str) -> ClientId:
     found = read_url(text) if len(text) <= _REQUEST_LONGEST else None
     if (
         found is None
-        or isinstance(found, Unmet)
+        or isinstance(found, Mismatch)
         or found.scheme != "https"
         or not text.startswith("https://")
     ):

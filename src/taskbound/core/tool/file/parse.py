@@ -188,7 +188,7 @@ MAX_LINES: Final = 256
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ToolSays:
+class ToolDeclarations:
     """A file's declarations about one tool; None where omitted."""
 
     name: str
@@ -211,7 +211,7 @@ class ToolFile:
 
     server: str
     """A name, or a pattern."""
-    tools: tuple[ToolSays, ...]
+    tools: tuple[ToolDeclarations, ...]
     """By name."""
     package: Range | None = None
     """Rule 4."""
@@ -282,7 +282,7 @@ def _parse_slots(members: dict[str, JsonValue], tools: dict[str, JsonValue], top
     return tuple(sorted(found))
 
 
-def _parse_tool(name: str, value: JsonValue, place: Place) -> ToolSays:
+def _parse_tool(name: str, value: JsonValue, place: Place) -> ToolDeclarations:
     members = place.read_object(value, required=(), allowed=TOOL_MEMBERS)
     effect = members.get("effect")
     if "effect" in members and effect not in _EFFECTS:
@@ -293,7 +293,7 @@ def _parse_tool(name: str, value: JsonValue, place: Place) -> ToolSays:
     outcome = members.get("outcome")
     if "outcome" in members and outcome not in OUTCOMES:
         raise place.member("outcome").fault(f"must be one of {', '.join(OUTCOMES)}")
-    return ToolSays(
+    return ToolDeclarations(
         name=name,
         effect=None if effect is None else Effect(effect),
         roles=_parse_roles(members, place.member("roles")),

@@ -180,7 +180,7 @@ _JWT: Final = "urn:ietf:params:oauth:token-type:jwt"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Whom:
+class AssertionParties:
     """Subject and actor, as named in assertions."""
 
     subject: str
@@ -209,7 +209,7 @@ def require_exchanged(token: Token, asked: Collection[str]) -> None:
 
 def require_about(
     said: Mapping[str, JsonValue],
-    whom: Whom,
+    whom: AssertionParties,
     asked: Collection[str],
     *,
     places: tuple[str, ...],

@@ -23,9 +23,9 @@ from taskbound.core.approval import (
     OPEN,
     ApprovalEvent,
     ApprovalState,
-    Befallen,
     DeniedBeforeError,
     First,
+    Invalidation,
     NarrowedBeforeError,
     Question,
     needs_of,
@@ -37,23 +37,23 @@ from taskbound.core.approval.sheet import sheet_of
 from taskbound.core.audit import ApprovalAsked
 from taskbound.core.clock import Instant
 from taskbound.core.dataclass import dataclass
-from taskbound.core.decision import Hold, Holding, HoldPlaces, OpenHold
+from taskbound.core.decision import Hold, Holding, OpenHold, OpenHolds
 from taskbound.core.errors import TaskboundError
 from taskbound.flows.approval.circle import DAEMON, changed_event, end_approvals, lock_people
 from taskbound.flows.approval.fatigue import room_to_ask
 from taskbound.flows.approval.hold.judging import ELSEWHERE, last_narrowed, make_bench, open_hold
-from taskbound.flows.approval.plan import PlanSheet, lock_plans
+from taskbound.flows.approval.plan import PlanBatch, lock_plans
 from taskbound.ports.approval import ApprovalChange, StoredApproval, Waiter
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Container, Mapping, Sequence
 
-    from taskbound.core.approval import Answer, Circle
+    from taskbound.core.approval import Answer, EligibleApprovers
     from taskbound.core.audit import Event
     from taskbound.core.decision import Proposal, Settled, Waiting
     from taskbound.core.task import Task
-    from taskbound.flows.approval.hold.judging import Bench
-    from taskbound.flows.means import Means
+    from taskbound.flows.approval.hold.judging import JudgingState
+    from taskbound.flows.means import Adapters
     from taskbound.ports.action import StoredAction
     from taskbound.ports.store import Transaction
 
@@ -62,9 +62,9 @@ HOLD_LIFE: Final = 8 * 3_600_000_000
 """µs that a question stays open at most; never longer than its task, nor than the one that it narrows."""
 
 
-def names_of(means: Means) -> tuple[str, str]:
+def names_of(adapters: Adapters) -> tuple[str, str]:
     """Draws the id and the nonce of a new question."""
-    return means.chance.name("apr"), means.chance.name("non")
+    return adapters.chance.name("apr"), adapters.chance.name("non")
 
 
 def question_of(
@@ -100,7 +100,7 @@ def question_of(
 def obstacle_to_asking(
     proposal: Proposal,
     task: Task | None,
-    circle: Circle | None,
+    circle: EligibleApprovers | None,
     answered: Mapping[tuple[str, str], TaskboundError],
     now: Instant,
 ) -> TaskboundError | None:
@@ -126,7 +126,7 @@ def obstacle_to_asking(
 def superseded_before(
     tx: Transaction,
     held: Sequence[Proposal],
-    ending: Sequence[tuple[StoredApproval, Befallen]],
+    ending: Sequence[tuple[StoredApproval, Invalidation]],
     known: Container[str],
 ) -> dict[str, str]:
     """Returns held actions to ask anew, with the reason; `known` are held actions read under lock."""
@@ -142,7 +142,7 @@ def superseded_before(
 def answered_before(
     tx: Transaction,
     found: Mapping[tuple[str, str], Sequence[StoredApproval]],
-    bench: Bench,
+    bench: JudgingState,
 ) -> tuple[dict[tuple[str, str], TaskboundError], dict[tuple[str, str], tuple[tuple[str, OpenHold], ...]]]:
     answered: dict[tuple[str, str], TaskboundError] = {}
     narrowed: dict[tuple[str, str], tuple[tuple[str, OpenHold], ...]] = {}
@@ -185,10 +185,10 @@ class Retry:
 
 def retries_of(
     tx: Transaction,
-    means: Means,
+    adapters: Adapters,
     held: Sequence[Proposal],
     holds: Container[tuple[str, str]],
-    bench: Bench,
+    bench: JudgingState,
 ) -> dict[str, Retry]:
     """Returns covered retries by proposal id; `holds` are open (task, action digest) and resume instead."""
     found: dict[str, Retry] = {}
@@ -198,13 +198,13 @@ def retries_of(
         if key in holds or key in seen or one.narrows is not None or one.planned is not None:
             continue
         seen.add(key)
-        retry = _retry(tx, means, one, bench)
+        retry = _retry(tx, adapters, one, bench)
         if retry is not None:
             found[one.id] = retry
     return found
 
 
-def _retry(tx: Transaction, means: Means, one: Proposal, bench: Bench) -> Retry | None:
+def _retry(tx: Transaction, adapters: Adapters, one: Proposal, bench: JudgingState) -> Retry | None:
     verdict, now = one.verdict, bench.now
     task, circle = bench.tasks.get(one.action.task), bench.circles.get((one.action.task, one.action.tool))
     if task is None or circle is None or not isinstance(verdict, Holding):
@@ -213,17 +213,17 @@ def _retry(tx: Transaction, means: Means, one: Proposal, bench: Bench) -> Retry 
     kept = None if used is None else tx.actions.action(task.namespace, used.question.action)
     if used is None or kept is None or kept.policies != verdict.hold.policies or _why_no_retry(tx, kept):
         return None
-    asked = question_of(one, task, verdict, names_of(means), now)
+    asked = question_of(one, task, verdict, names_of(adapters), now)
     before, number = used.question, used.question.retry + 1
     first = before.first or First(**{name: getattr(before, name) for name in FIRST})
     deadline = Instant(min(asked.deadline, first.deadline))
     question = replace(asked, first=first, retry=number, deadline=deadline)
-    if now >= deadline or bench.people.lacking(question, used.answers, circle, means, now):
+    if now >= deadline or bench.people.lacking(question, used.answers, circle, adapters, now):
         return None  # an answer counts for this question only if it says so of all that is bound
     return Retry(question=question, answers=used.answers)
 
 
-def fate_of_retry(tx: Transaction, one: StoredApproval) -> Befallen | None:
+def fate_of_retry(tx: Transaction, one: StoredApproval) -> Invalidation | None:
     question = one.question
     if question.first is None:
         return None
@@ -232,7 +232,7 @@ def fate_of_retry(tx: Transaction, one: StoredApproval) -> Befallen | None:
     reason = "another attempt was made meanwhile"
     if used is not None and kept is not None and _follows(question, used.question):
         reason = _why_no_retry(tx, kept)
-    return Befallen(event=ApprovalEvent.SUPERSEDE, reason=reason) if reason else None
+    return Invalidation(event=ApprovalEvent.SUPERSEDE, reason=reason) if reason else None
 
 
 def answer_retry(tx: Transaction, one: StoredApproval) -> None:
@@ -275,17 +275,17 @@ MOST_WAIT: Final = 600
 
 
 @dataclass(slots=True, kw_only=True)
-class HoldSheet:
+class HoldBatch:
     """The holds of a decision group, and the changes to write."""
 
-    places: HoldPlaces
+    places: OpenHolds
     tasks: Mapping[str, Task]
     stored: dict[str, StoredApproval]
     """By held action."""
     events: list[Event]
     """What was ended already, and is to be recorded before the decisions."""
     now: Instant
-    plans: PlanSheet
+    plans: PlanBatch
     retries: Mapping[str, Retry] = field(default_factory=dict)
     """By the proposal's id: those that an approval covers."""
     covered: list[StoredApproval] = field(default_factory=list)
@@ -295,21 +295,23 @@ class HoldSheet:
     lifted: list[StoredAction] = field(default_factory=list)
 
     def take(
-        self, tx: Transaction, means: Means, settled: Settled, row: StoredAction, wait: int
+        self, tx: Transaction, adapters: Adapters, settled: Settled, row: StoredAction, wait: int
     ) -> StoredAction:
         """Returns the decision's row, after asking people or using an approval where needed."""
         if settled.lifted is not None:
             return self.lift(tx, settled, row)
         if isinstance(settled.decision, Hold) and isinstance(settled.proposal.verdict, Holding):
-            self.ask(means, settled, settled.proposal.verdict, wait=wait, row=row)
+            self.ask(adapters, settled, settled.proposal.verdict, wait=wait, row=row)
         return row
 
-    def ask(self, means: Means, settled: Settled, verdict: Holding, *, wait: int, row: StoredAction) -> None:
+    def ask(
+        self, adapters: Adapters, settled: Settled, verdict: Holding, *, wait: int, row: StoredAction
+    ) -> None:
         proposal = settled.proposal
         retry = self.retries.get(proposal.id)
         if retry is None:
             task = self.tasks[proposal.action.task]
-            question = question_of(proposal, task, verdict, names_of(means), self.now)
+            question = question_of(proposal, task, verdict, names_of(adapters), self.now)
         else:
             question = retry.question
         waiter = self.waiter(row.connection, row.request, wait)
@@ -395,12 +397,12 @@ class HoldSheet:
 
 def look_at_holds(
     tx: Transaction,
-    means: Means,
+    adapters: Adapters,
     proposals: Sequence[Proposal],
     bundle: str,
     lost: Collection[tuple[str, str]],
     now: Instant,
-) -> HoldSheet | None:
+) -> HoldBatch | None:
     """Returns None if policy holds none; `lost` are (namespace, connection) pairs that may return."""
     held = [one for one in proposals if isinstance(one.verdict, Holding)]
     if not held:
@@ -410,11 +412,11 @@ def look_at_holds(
     plans = lock_plans(tx, namespace, {one.action.task for one in held})
     found = tx.approvals.lock_holds(namespace, {(one.action.task, one.action.digest) for one in held})
     people = lock_people(tx, namespace, now)
-    bench = make_bench(tx, means, people, held, plans.steps, bundle=bundle, lost=lost, now=now)
+    bench = make_bench(tx, adapters, people, held, plans.steps, bundle=bundle, lost=lost, now=now)
     acts = {(one.action.task, one.action.digest): one.action.tool for one in held}
     answered, narrowed = answered_before(tx, found, bench)
     holds: dict[tuple[str, str], list[OpenHold]] = {}
-    ending: list[tuple[StoredApproval, Befallen]] = []
+    ending: list[tuple[StoredApproval, Invalidation]] = []
     for key, some in found.items():
         for one in some:
             if one.state not in OPEN or one.question.plan:
@@ -426,14 +428,14 @@ def look_at_holds(
             else:
                 holds.setdefault(key, []).append(bench.open(one))
     events, _ = end_approvals(tx, ending, by=DAEMON, now=now)
-    retries = retries_of(tx, means, held, holds, bench)
+    retries = retries_of(tx, adapters, held, holds, bench)
     of_plans, over = plans.judge(tx, bench.fate_of_step, now=now)
     ending += over
     stored = {one.question.action: one for some in (*found.values(), plans.steps) for one in some}
     whys = {one.id: _why_not(one, bench, answered, now) for one in held}
     room, hourly = room_to_ask(tx, namespace, bench.tasks, held, now)
-    return HoldSheet(
-        places=HoldPlaces(
+    return HoldBatch(
+        places=OpenHolds(
             holds={key: tuple(some) for key, some in holds.items()},
             unaskable={name: error for name, error in whys.items() if error is not None},
             room=room,
@@ -453,7 +455,7 @@ def look_at_holds(
 
 
 def _why_not(
-    one: Proposal, bench: Bench, answered: Mapping[tuple[str, str], TaskboundError], now: Instant
+    one: Proposal, bench: JudgingState, answered: Mapping[tuple[str, str], TaskboundError], now: Instant
 ) -> TaskboundError | None:
     circle = bench.circles.get((one.action.task, one.action.tool))
     return obstacle_to_asking(one, bench.tasks.get(one.action.task), circle, answered, now)

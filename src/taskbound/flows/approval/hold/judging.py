@@ -14,35 +14,43 @@ from __future__ import annotations
 from dataclasses import field, replace
 from typing import TYPE_CHECKING, Final
 
-from taskbound.core.approval import OPEN, ApprovalEvent, ApprovalState, Befallen, Ground, befallen, differing
+from taskbound.core.approval import (
+    OPEN,
+    ApprovalEvent,
+    ApprovalState,
+    Ground,
+    Invalidation,
+    befallen,
+    differing,
+)
 from taskbound.core.clock import Instant
 from taskbound.core.dataclass import dataclass
 from taskbound.core.decision import Evaluated, Hold, Holding, OpenHold, Reason
-from taskbound.core.decision.hold import is_afar
+from taskbound.core.decision.hold import is_network_holder
 from taskbound.core.task import Holds
 from taskbound.ports.approval import Waiter
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-    from taskbound.core.approval import Circle, Question
+    from taskbound.core.approval import EligibleApprovers, Question
     from taskbound.core.decision import Proposal
     from taskbound.core.task import Task
     from taskbound.flows.approval.circle import People
-    from taskbound.flows.means import Means
+    from taskbound.flows.means import Adapters
     from taskbound.ports.approval import StoredApproval
     from taskbound.ports.store import Transaction
 
 
-ELSEWHERE: Final = Befallen(
+ELSEWHERE: Final = Invalidation(
     event=ApprovalEvent.SUPERSEDE, reason="what is kept of the question is about another action"
 )
-SIGNED_OUT: Final = Befallen(
+SIGNED_OUT: Final = Invalidation(
     event=ApprovalEvent.SUPERSEDE, reason="the sign-in that an answer came with has ended"
 )
 
 
-def fate_of(one: StoredApproval, task: Task, bundle: str, lacking: str, now: Instant) -> Befallen | None:
+def fate_of(one: StoredApproval, task: Task, bundle: str, lacking: str, now: Instant) -> Invalidation | None:
     ground = Ground(
         ended="",
         active=True,
@@ -54,15 +62,15 @@ def fate_of(one: StoredApproval, task: Task, bundle: str, lacking: str, now: Ins
     fate = befallen(one.question, ground, now)
     if fate is None and one.state is ApprovalState.APPROVED and lacking:
         reason = f"who approved may not do so any more: {lacking}"
-        return Befallen(event=ApprovalEvent.SUPERSEDE, reason=reason)
+        return Invalidation(event=ApprovalEvent.SUPERSEDE, reason=reason)
     return fate
 
 
-def other_wish(one: StoredApproval, verdicts: Sequence[Holding]) -> Befallen | None:
+def other_wish(one: StoredApproval, verdicts: Sequence[Holding]) -> Invalidation | None:
     for verdict in verdicts:
         reason = _why_other(one.question, verdict)
         if reason:
-            return Befallen(event=ApprovalEvent.SUPERSEDE, reason=reason)
+            return Invalidation(event=ApprovalEvent.SUPERSEDE, reason=reason)
     return None
 
 
@@ -86,20 +94,20 @@ def outlives(task: Task | None) -> bool:
 
 def waits_until(one: StoredApproval, task: Task | None, lost: Collection[tuple[str, str]]) -> Instant:
     """Returns until when only the waiting presentation may resume; `lost` are connections that may return."""
-    if is_afar(one.waiter.connection):
+    if is_network_holder(one.waiter.connection):
         return NOBODY.until
     gone = (one.question.namespace, one.waiter.connection) in lost
     return NOBODY.until if gone and outlives(task) else one.waiter.until
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Bench:
+class JudgingState:
     """The state that open questions are judged by."""
 
-    means: Means
+    adapters: Adapters
     people: People
     tasks: Mapping[str, Task]
-    circles: Mapping[tuple[str, str], Circle]
+    circles: Mapping[tuple[str, str], EligibleApprovers]
     """By task and tool."""
     verdicts: Mapping[tuple[str, str], Sequence[Holding]]
     """By task and action digest: what the calls of the group were evaluated to."""
@@ -110,17 +118,17 @@ class Bench:
     lacks: dict[str, str] = field(default_factory=dict)
     """By question that was judged: what is missing until it is lifted."""
 
-    def fate(self, one: StoredApproval) -> Befallen | None:
+    def fate(self, one: StoredApproval) -> Invalidation | None:
         wishes = self.verdicts.get((one.question.task, one.question.act), ())
         return self.fate_of_step(one, first=False) or other_wish(one, wishes)
 
-    def fate_of_step(self, one: StoredApproval, *, first: bool) -> Befallen | None:
+    def fate_of_step(self, one: StoredApproval, *, first: bool) -> Invalidation | None:
         """Returns what ends a step of a plan; the first remaining step is judged as any hold."""
         if first:
             return self.fate(one)
         question = one.question
         circle, task = self.circles[question.task, question.tool], self.tasks[question.task]
-        lacking = self.people.lacking(question, one.answers, circle, self.means, self.now, plan=one.plan)
+        lacking = self.people.lacking(question, one.answers, circle, self.adapters, self.now, plan=one.plan)
         self.lacks[question.id] = lacking
         fate = fate_of(one, task, self.bundle, lacking, self.now)
         if fate is None and self.people.signed_out(question, one.answers, self.now):
@@ -134,7 +142,7 @@ class Bench:
 
 def make_bench(  # noqa: PLR0913 - what is judged, and by what, each by its name
     tx: Transaction,
-    means: Means,
+    adapters: Adapters,
     people: People,
     held: Sequence[Proposal],
     steps: Sequence[StoredApproval],
@@ -142,7 +150,7 @@ def make_bench(  # noqa: PLR0913 - what is judged, and by what, each by its name
     bundle: str,
     lost: Collection[tuple[str, str]],
     now: Instant,
-) -> Bench:
+) -> JudgingState:
     wanted = {(one.action.task, one.action.tool) for one in held}
     wanted |= {(one.question.task, one.question.tool) for one in steps}
     tasks, circles = people.circles(tx, held[0].action.namespace, wanted)
@@ -151,8 +159,8 @@ def make_bench(  # noqa: PLR0913 - what is judged, and by what, each by its name
         resumes = one.narrows is None and one.planned is None and one.basis.bundle == bundle
         if resumes and isinstance(one.verdict, Holding):
             verdicts.setdefault((one.action.task, one.action.digest), []).append(one.verdict)
-    return Bench(
-        means=means,
+    return JudgingState(
+        adapters=adapters,
         people=people,
         tasks=tasks,
         circles=circles,

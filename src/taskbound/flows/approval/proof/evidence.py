@@ -25,25 +25,25 @@ from taskbound.flows.approval.proof.signed import require_alone
 if TYPE_CHECKING:
     from taskbound.flows.approval.answers import Answered
     from taskbound.flows.approval.proof.kept import Vouched
-    from taskbound.flows.means import Actor, Means
+    from taskbound.flows.means import Actor, Adapters
     from taskbound.ports.approval import StoredApproval
     from taskbound.ports.store import Transaction
 
 
-def give_evidence(means: Means, namespace: str, approval: str, token: str, actor: Actor) -> Answered:
-    questions = Questions(means)
+def give_evidence(adapters: Adapters, namespace: str, approval: str, token: str, actor: Actor) -> Answered:
+    questions = Questions(adapters)
 
     def work(tx: Transaction) -> tuple[Answered, str]:
         one, fate = questions.lock_open(tx, namespace, approval)
         if fate is not None:
             return (questions.end(tx, [(one, fate)])[0], ""), fate.reason
         require_alone(one)
-        now = means.clock.now()
+        now = adapters.clock.now()
         people = lock_people(tx, namespace, now)
         task = tx.tasks.task(namespace, one.question.task)
         if task is None:
             raise UnknownApprovalError("its task is not known")
-        found = require_proof(token, one.question, people.issuers, check=means.tokens, now=now)
+        found = require_proof(token, one.question, people.issuers, check=adapters.tokens, now=now)
         require_wanted(found.issuer.name, one.question.needs)
         if any((past.kind, past.person) == (AnswerKind.EVIDENCE, found.issuer.name) for past in one.answers):
             raise AlreadyAnsweredError(f"the word of `{found.issuer.name}` was given already")
@@ -60,12 +60,12 @@ def give_evidence(means: Means, namespace: str, approval: str, token: str, actor
         questions.record(tx, namespace, [_proven(one, found, actor)], now)
         answers = (*one.answers, answer)
         circle = people.circle(tx, task, one.question.tool)
-        lacking = people.lacking(one.question, answers, circle, means, now)
+        lacking = people.lacking(one.question, answers, circle, adapters, now)
         if lacking or one.state is not ApprovalState.PENDING:
             return (tell(one, one.state, ""), lacking), ""
         return (questions.approve(tx, one, (actor.name, actor.proof), now), ""), ""
 
-    answered, over = means.store.write(work)
+    answered, over = adapters.store.write(work)
     if over:
         raise ApprovalOverError(f"the question is over: {over}")
     return answered

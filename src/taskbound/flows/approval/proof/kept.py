@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from taskbound.core.identity.person_key import PersonKey
     from taskbound.core.identity.proof import Principal
     from taskbound.core.task import Evidence, Task, Verdict
-    from taskbound.flows.means import Means
+    from taskbound.flows.means import Adapters
     from taskbound.ports.identity import Signatures
     from taskbound.ports.store import Snapshot, Transaction
     from taskbound.wire.jose import Jws, SignatureCheck
@@ -160,12 +160,12 @@ def _says(
     return answered == (question.namespace, question.id, question.digest) and said.kind is kind
 
 
-def signed_in_by(means: Means, principal: Principal | None, person: str) -> AnswerSignIn | None:
+def signed_in_by(adapters: Adapters, principal: Principal | None, person: str) -> AnswerSignIn | None:
     if principal is None or (principal.kind, principal.name) != (PrincipalKind.PERSON, person):
         return None
     if not isinstance(principal.proof, TokenProof):
         return None
-    with means.store.read() as snapshot:
+    with adapters.store.read() as snapshot:
         row = snapshot.tokens.token(principal.namespace, principal.proof.token)
         if row is None or row.form is not TokenForm.PERSON or row.authenticated == NEVER:
             return None

@@ -33,11 +33,11 @@ from taskbound.flows.approval.proof.kept import lasts
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from taskbound.core.approval import AnswerSignIn, Circle, Statement
+    from taskbound.core.approval import AnswerSignIn, EligibleApprovers, Statement
     from taskbound.core.clock import Instant
     from taskbound.core.identity.person_key import PersonKey
     from taskbound.flows.approval.circle import People
-    from taskbound.flows.means import Means
+    from taskbound.flows.means import Adapters
     from taskbound.ports.approval import StoredApproval
     from taskbound.ports.store import Transaction
 
@@ -78,21 +78,21 @@ class Judged:
     """The persons and key that a counting statement was judged by."""
 
     people: People
-    circle: Circle
+    circle: EligibleApprovers
     key: PersonKey
 
 
 def verify_signed(
-    means: Means, namespace: str, raw: bytes, signature: bytes, sign_in: AnswerSignIn | None = None
+    adapters: Adapters, namespace: str, raw: bytes, signature: bytes, sign_in: AnswerSignIn | None = None
 ) -> Signed:
     statement = parse_statement(raw)
     if statement.namespace != namespace:
         raise OtherQuestionError("what was signed is of another namespace")
-    with means.store.read() as snapshot:
+    with adapters.store.read() as snapshot:
         key = snapshot.identities.person_key(namespace, statement.key)
     if key is None or key.person != statement.person:
         raise NotStandingError(f"`{statement.person}` has no key `{statement.key}`")
-    means.signatures.verify(key, raw, signature)
+    adapters.signatures.verify(key, raw, signature)
     return Signed(statement=statement, key=key, raw=raw, signature=signature, sign_in=sign_in)
 
 

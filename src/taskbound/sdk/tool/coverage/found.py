@@ -31,7 +31,7 @@ _LONGEST_PLACE: Final = 400
 _NAMED: Final = (types.FunctionType, types.BuiltinFunctionType, types.MethodType, type)
 
 
-class Found(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class FoundTool(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One tool."""
 
     name: str
@@ -55,7 +55,7 @@ class Coverage(
     """All tools found."""
 
     application: str
-    tools: tuple[Found, ...]
+    tools: tuple[FoundTool, ...]
 
 
 class Defined(
@@ -96,7 +96,7 @@ class Walk:
     """A walk through an application: what is still to be visited, and what was found."""
 
     def __init__(self) -> None:
-        self.found: list[Found] = []
+        self.found: list[FoundTool] = []
         self.todo: deque[tuple[object, str]] = deque()
         self._seen: dict[int, object] = {}
         """By identity; each is kept, so that no other object gets its id."""
@@ -161,7 +161,7 @@ class Walk:
         if len(self.found) == MOST:
             name, state, pin = "(more)", "untold", ("", "")
             why = f"there are more than {MOST} tools, and the others were not looked at"
-        found = Found(
+        found = FoundTool(
             name=_bounded(name, _LONGEST),
             state=state,
             place=_bounded(place, _LONGEST_PLACE),

@@ -43,7 +43,7 @@ from taskbound.core.policy.operation import (
 from taskbound.core.policy.operations import OPERATIONS
 from taskbound.flows.decision.commit import PERSON, SERVICE
 from taskbound.flows.policy.operations import (
-    Asked,
+    OperationCall,
     authorize,
     authorized,
     bases,
@@ -57,9 +57,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from taskbound.core.errors import DeniedError
-    from taskbound.core.policy import InForce
+    from taskbound.core.policy import ActiveBundle
     from taskbound.core.policy.operation import OperationVerdict
-    from taskbound.flows.policy.operations import Basis
+    from taskbound.flows.policy.operations import AuthorizationBasis
     from taskbound.surfaces.api.server.connection import Connection
     from taskbound.surfaces.api.server.daemon import Daemon
     from taskbound.surfaces.api.server.place import NotOutsideError
@@ -87,17 +87,17 @@ _HOLDERS: Final = {PrincipalKind.AGENT: "", PrincipalKind.PERSON: PERSON, Princi
 """What stands before a name where a quota is kept."""
 
 
-def _nothing() -> tuple[Basis, ...]:
+def _nothing() -> tuple[AuthorizationBasis, ...]:
     """The daemon's own work outside any operation needs no authorization."""
     return ()
 
 
-_again: ContextVar[Callable[[], tuple[Basis, ...]]] = ContextVar("_again", default=_nothing)
+_again: ContextVar[Callable[[], tuple[AuthorizationBasis, ...]]] = ContextVar("_again", default=_nothing)
 
 
 def _both(
-    first: Callable[[], tuple[Basis, ...]], second: Callable[[], tuple[Basis, ...]]
-) -> tuple[Basis, ...]:
+    first: Callable[[], tuple[AuthorizationBasis, ...]], second: Callable[[], tuple[AuthorizationBasis, ...]]
+) -> tuple[AuthorizationBasis, ...]:
     """A nested operation depends on the authorization of both."""
     return (*first(), *second())
 
@@ -124,7 +124,7 @@ def again() -> Callable[[Callable[[], T]], T]:
     return do
 
 
-def based() -> Callable[[], tuple[Basis, ...]]:
+def based() -> Callable[[], tuple[AuthorizationBasis, ...]]:
     """Returns a function that authorizes the current operation again (rule 1).
 
     For batched work, any thread. It returns the bases on which the writes of that operation depend.
@@ -161,9 +161,9 @@ class Authority:
     def __init__(self, daemon: Daemon) -> None:
         self._daemon = daemon
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="authority")  # 5
-        self._forces: dict[str, tuple[InForce, int, float]] = {}
+        self._forces: dict[str, tuple[ActiveBundle, int, float]] = {}
         self._steps: dict[tuple[str, str, str, str], str] = {}
-        self._standing: dict[tuple[InForce, str, PrincipalKind, str, str, str], OperationVerdict] = {}
+        self._standing: dict[tuple[ActiveBundle, str, PrincipalKind, str, str, str], OperationVerdict] = {}
 
     async def authorize(self, principal: Principal, operation: str, message: object) -> None:
         """Raises OperationForbiddenError or UnavailableError unless the rules let this principal do this.
@@ -172,7 +172,7 @@ class Authority:
         `core.policy.operations`.
         """
         await self._authorize(
-            Asked(
+            OperationCall(
                 principal=principal,
                 operation=OPERATIONS[operation],
                 message=message,
@@ -202,7 +202,7 @@ class Authority:
         key = (force, namespace, principal.kind, principal.name, operation.name, kind)
         known = self._standing.get(key)
         if known is None:
-            known = conclude_standing(self._daemon.means, principal, operation, force)
+            known = conclude_standing(self._daemon.adapters, principal, operation, force)
             if len(self._standing) >= _KEPT:
                 self._standing.clear()
             self._standing[key] = known
@@ -214,7 +214,7 @@ class Authority:
         If the rules changed meanwhile, the caller asks again.
         """
         principal = self.principal_of(connection, operation)
-        await self._authorize(Asked(principal=principal, operation=operation, message=ask))
+        await self._authorize(OperationCall(principal=principal, operation=operation, message=ask))
         raise OperationForbiddenError(
             f"`{operation.name}` was refused by rules that are not in force any more", remedy="ask again"
         )
@@ -229,7 +229,7 @@ class Authority:
         name = connection.agent if kind is PrincipalKind.AGENT else connection.role
         proof = connection.peer.proof
         if kind is PrincipalKind.PERSON:
-            with self._daemon.means.store.read() as snapshot:
+            with self._daemon.adapters.store.read() as snapshot:
                 persons = snapshot.identities.persons(connection.namespace)
             found = (
                 one.name
@@ -239,8 +239,8 @@ class Authority:
             name = next(found, f"uid:{proof.uid}")
         return Principal(kind=kind, namespace=connection.namespace, name=name, proof=proof)
 
-    async def _authorize(self, asked: Asked) -> None:
-        verdict, request = await self._aside(partial(authorize, self._daemon.means, asked))
+    async def _authorize(self, asked: OperationCall) -> None:
+        verdict, request = await self._aside(partial(authorize, self._daemon.adapters, asked))
         match verdict:
             case Allowed():
                 _again.set(partial(_both, _again.get(), partial(self._once_more, asked)))
@@ -277,7 +277,7 @@ class Authority:
         self, connection: Connection, operation: Operation, error: NotOutsideError
     ) -> None:
         """Records that a person's operation was refused to a process beneath a gateway or run (rule 2)."""
-        bundle = self._daemon.means.policy.digest_of(self._force(connection.namespace))
+        bundle = self._daemon.adapters.policy.digest_of(self._force(connection.namespace))
         principal = await self._aside(partial(self.principal_of, connection, operation))
         await self._refused(principal, operation, ("", bundle), error)
 
@@ -317,9 +317,9 @@ class Authority:
         """Runs work in threads reserved for authorization (rule 5)."""
         return await self._daemon.loop.run_in_executor(self._threads, work)
 
-    def _once_more(self, asked: Asked) -> tuple[Basis, ...]:
+    def _once_more(self, asked: OperationCall) -> tuple[AuthorizationBasis, ...]:
         """Authorizes on the facts of now (rule 1); runs in the worker's thread."""
-        return (authorized(self._daemon.means, asked, self._record),)
+        return (authorized(self._daemon.adapters, asked, self._record),)
 
     def record(self, verdict: Barred, request: OperationRequest, *, agent: str) -> None:
         """Records a refusal to an agent that asked in a person's name (rule 2).
@@ -348,19 +348,19 @@ class Authority:
             by=f"{principal.kind.value} {principal.name}",
             proof=principal.proof.words,
         )
-        means = self._daemon.means
-        means.store.write(
-            lambda tx: tx.audit.append(principal.namespace, means.writer, [event], means.clock.now())
+        adapters = self._daemon.adapters
+        adapters.store.write(
+            lambda tx: tx.audit.append(principal.namespace, adapters.writer, [event], adapters.clock.now())
         )
 
-    def _force(self, namespace: str) -> InForce:
+    def _force(self, namespace: str) -> ActiveBundle:
         """Returns the rules in force as far as they are known (rule 3)."""
         now = self._daemon.loop.time()
-        moves = self._daemon.means.policy.moves
+        moves = self._daemon.adapters.policy.moves
         known = self._forces.get(namespace)
         if known is not None and known[1] == moves and now < known[2]:
             return known[0]
-        with self._daemon.means.store.read() as snapshot:
+        with self._daemon.adapters.store.read() as snapshot:
             force = snapshot.policy.in_force(namespace)
         self._forces[namespace] = (force, moves, now + FRESH)
         return force

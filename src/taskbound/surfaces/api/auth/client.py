@@ -58,9 +58,9 @@ if TYPE_CHECKING:
 
     from taskbound.core.token import Claim
     from taskbound.flows.identity.workload import Proofs
-    from taskbound.flows.means import Means
+    from taskbound.flows.means import Adapters
     from taskbound.flows.token import ClientToken, Tokens, Verification
-    from taskbound.ports.identity import Awaited
+    from taskbound.ports.identity import IssuerFetch
     from taskbound.surfaces.api.server.connection import Connection
     from taskbound.wire.jose.dpop import DpopProof
     from taskbound.wire.network import Shown
@@ -91,14 +91,14 @@ class ClientKey:
         return claim_of(namespace, ClaimKind.DPOP, one.jkt, one.id, until=one.until)
 
 
-def read_key(means: Means, shown: Shown) -> ClientKey:
+def read_key(adapters: Adapters, shown: Shown) -> ClientKey:
     """Returns the key of a request; raises MalformedError or DeniedError on a bad proof (rule 4)."""
     if shown.dpop:
         proof = read_dpop(
             [shown.dpop],
             request=DpopRequest(method=shown.method, uri=shown.uri),
-            check=means.tokens,
-            now=means.clock.now(),
+            check=adapters.tokens,
+            now=adapters.clock.now(),
         )
         return ClientKey(binding=Binding(kind=BindingKind.DPOP, thumbprint=proof.jkt), proof=proof)
     leaf = leaf_of(shown)
@@ -108,17 +108,17 @@ def read_key(means: Means, shown: Shown) -> ClientKey:
     return ClientKey(binding=Binding(kind=BindingKind.MTLS, thumbprint=thumbprint))
 
 
-def prove_client(means: Means, proofs: Proofs, form: Mapping[str, str], shown: Shown) -> Principal:
+def prove_client(adapters: Adapters, proofs: Proofs, form: Mapping[str, str], shown: Shown) -> Principal:
     """Returns the agent or service that a form or its connection proves (rules 1 to 3, 5).
 
     Raises NoProofError without any proof, UnprovenError if there are two or `client_id` differs,
     MalformedError if one cannot be parsed, and DeniedError if it proves no client.
     """
-    namespace = require_namespace(means, form)
+    namespace = require_namespace(adapters, form)
     principal = proofs.prove(namespace, _credential(form, shown))
     leaf = leaf_of(shown)
     if leaf and not shown.dpop:
-        means.svids.require_current(leaf, now=means.clock.now())  # 4
+        adapters.svids.require_current(leaf, now=adapters.clock.now())  # 4
     name = client_name(principal)
     if form.get("client_id", name) != name:
         raise UnprovenError("`client_id` names another client than the one that is proven")  # 3
@@ -130,16 +130,16 @@ def client_name(principal: Principal) -> str:
     return name_of(principal.kind.value.lower(), principal.namespace, principal.name)
 
 
-def awaited(means: Means, proofs: Proofs, form: Mapping[str, str], shown: Shown) -> Awaited | None:
+def awaited(adapters: Adapters, proofs: Proofs, form: Mapping[str, str], shown: Shown) -> IssuerFetch | None:
     """Returns what must be fetched from an issuer before a form can prove its client; None for nothing."""
-    return proofs.awaited(require_namespace(means, form), _credential(form, shown))
+    return proofs.awaited(require_namespace(adapters, form), _credential(form, shown))
 
 
-def require_namespace(means: Means, form: Mapping[str, str]) -> str:
+def require_namespace(adapters: Adapters, form: Mapping[str, str]) -> str:
     """Returns the namespace of a form; raises UnprovenError if it has no agents or services (rule 5)."""
     namespace = form.get("namespace", _DEFAULT)
     parse_name(namespace, what="a namespace")
-    with means.store.read() as snapshot:
+    with adapters.store.read() as snapshot:
         known = bool(snapshot.identities.agents(namespace) or snapshot.services.services(namespace))
     if not known and namespace != _DEFAULT:
         raise UnprovenError("the namespace has no agent and no service")  # 5
@@ -218,9 +218,9 @@ def public_client(carrier: Connection, namespace: str, form: Mapping[str, str], 
 class ClientGrants:
     """Issues tokens for codes and refresh tokens; used in the loop."""
 
-    def __init__(self, means: Means, tokens: Tokens) -> None:
-        self._means = means
-        self._tokens = ClientTokens(means, tokens)
+    def __init__(self, adapters: Adapters, tokens: Tokens) -> None:
+        self._adapters = adapters
+        self._tokens = ClientTokens(adapters, tokens)
         self._turn = asyncio.Lock()
 
     async def give(self, namespace: str, form: Mapping[str, str], binding: Binding | None) -> TokenGiven:
@@ -254,7 +254,7 @@ class ClientGrants:
         client, text = _required(form, "client_id"), _required(form, "token")
 
         def work() -> None:
-            if not give_back_refresh(self._means, namespace, text, client):
+            if not give_back_refresh(self._adapters, namespace, text, client):
                 actor = client_actor(client, "access-token")
                 verification.revoke(text, client=actor.name, actor=actor)
 

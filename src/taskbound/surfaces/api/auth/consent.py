@@ -31,7 +31,7 @@ from taskbound.core.identity.sign_in import NotSignedInError
 from taskbound.core.policy.operations import OPERATIONS
 from taskbound.core.task import NoTaskError
 from taskbound.core.token.authorization.asked import (
-    AskedState,
+    ConsentState,
     Signed,
     form_secret,
     require_demands,
@@ -66,7 +66,7 @@ from taskbound.wire.connection import Done
 if TYPE_CHECKING:
     from taskbound.core.clock import Instant
     from taskbound.core.task import Task, Template
-    from taskbound.core.token.authorization.asked import Asked
+    from taskbound.core.token.authorization.asked import ConsentRequest
     from taskbound.core.token.authorization.request import Admission, Client
     from taskbound.flows.identity.sign_in import SignedIn
     from taskbound.flows.token import Choices
@@ -116,7 +116,7 @@ async def _await_consent(daemon: Daemon, _connection: Connection, ask: wire.Awai
     secret, _, namespace = ask.browser.partition(".")
     askings, issuer = daemon.network.askings, daemon.network.issuer
     found = await daemon.read(partial(askings.see, namespace, ask.asked, secret))
-    if found.state is AskedState.OPEN or not ask.take:
+    if found.state is ConsentState.OPEN or not ask.take:
         return _asking(found, typed_code(secret))
     return wire.Onward(
         to=await daemon.first(partial(askings.collect, namespace, ask.asked, secret, issuer=issuer))
@@ -125,10 +125,10 @@ async def _await_consent(daemon: Daemon, _connection: Connection, ask: wire.Awai
 
 def _named_by(daemon: Daemon, told: dict[str, str]) -> tuple[str, Client | ClientId]:
     """Returns the namespace of a request, and its client or the URL of the client's document."""
-    namespace = require_namespace(daemon.means, told)
+    namespace = require_namespace(daemon.adapters, told)
     client = parse_client_id(told.get("client_id", ""))
     if not client.has_document:
-        return namespace, known_client(daemon.means, namespace, client.text)
+        return namespace, known_client(daemon.adapters, namespace, client.text)
     askings = daemon.network.askings
     askings.require_worth_describing(namespace, told, client, base=daemon.network.gateway_origin)
     return namespace, client
@@ -149,11 +149,11 @@ async def _described(daemon: Daemon, client: ClientId, address: str) -> Client:
         network.describing -= 1
 
 
-def _asking(asked: Asked, typed: str, *, browser: str = "") -> wire.Asking:
+def _asking(asked: ConsentRequest, typed: str, *, browser: str = "") -> wire.Asking:
     return wire.Asking(
         asked=asked.id,
         typed=typed,
-        answered=asked.state is not AskedState.OPEN,
+        answered=asked.state is not ConsentState.OPEN,
         client=asked.request.client,
         shown=asked.shown,
         host=asked.host,
@@ -172,12 +172,12 @@ def _asking(asked: Asked, typed: str, *, browser: str = "") -> wire.Asking:
 async def _look_at_asked(daemon: Daemon, connection: Connection, ask: wire.LookAtAsked) -> Answer:
     space, askings = connection.namespace, daemon.network.askings
 
-    def look() -> tuple[Asked, Actor]:
+    def look() -> tuple[ConsentRequest, Actor]:
         actor = daemon.require_person(connection)
         return askings.look(space, ask.typed, actor), actor
 
     found, actor = await daemon.first(look)
-    return _detail(found, await daemon.read(lambda: choices_of(daemon.means, found, actor.name)))
+    return _detail(found, await daemon.read(lambda: choices_of(daemon.adapters, found, actor.name)))
 
 
 @operation(wire.ConsentToClient)
@@ -187,7 +187,7 @@ async def _consent_to_client(daemon: Daemon, connection: Connection, ask: wire.C
     principal = await daemon.read(partial(daemon.authority.principal_of, connection))
     order = await authorized_order(daemon, principal, ask)
 
-    def consent() -> Asked:
+    def consent() -> ConsentRequest:
         actor = daemon.require_person(connection)
         found = askings.look(space, ask.typed, actor)
         if (found.request.client, found.agent) != (ask.client, ask.agent):
@@ -201,7 +201,7 @@ async def _consent_to_client(daemon: Daemon, connection: Connection, ask: wire.C
 async def _consent_as_person(daemon: Daemon, connection: Connection, ask: wire.ConsentAsPerson) -> Answer:
     space, askings = connection.namespace, daemon.network.askings
 
-    def consent() -> Asked:
+    def consent() -> ConsentRequest:
         actor = daemon.require_person(connection)
         found = askings.look(space, ask.typed, actor)
         if found.request.client != ask.client:
@@ -234,7 +234,7 @@ async def authorized_order(
 
 def _order(daemon: Daemon, namespace: str, ask: wire.ConsentToClient) -> TaskOrder:
     """The template supplies what the person left out."""
-    with daemon.means.store.read() as snapshot:
+    with daemon.adapters.store.read() as snapshot:
         template = snapshot.tasks.template(namespace, ask.template)
     if template is None:
         raise NoTaskError(
@@ -250,7 +250,7 @@ def _order(daemon: Daemon, namespace: str, ask: wire.ConsentToClient) -> TaskOrd
     )
 
 
-def _detail(asked: Asked, choices: Choices | None = None) -> wire.AskedDetail:
+def _detail(asked: ConsentRequest, choices: Choices | None = None) -> wire.AskedDetail:
     tasks, templates = (choices.tasks, choices.templates) if choices is not None else ((), ())
     return wire.AskedDetail(
         asked=asked.id,
@@ -289,7 +289,9 @@ async def _choose(daemon: Daemon, connection: Connection, ask: wire.LookInPage) 
         request = found.request
         signed = _signed(daemon, shown, space)
         met = signed is not None and _is_met(found, signed)
-        choices = choices_of(daemon.means, found, signed.actor.name) if signed is not None and met else None
+        choices = (
+            choices_of(daemon.adapters, found, signed.actor.name) if signed is not None and met else None
+        )
         return wire.Choosing(
             terminal=not request.acr and request.max_age is None,
             sign_in=_sign_in(found) if daemon.sign_ins.choices(space) else "",
@@ -310,7 +312,7 @@ async def _answer(daemon: Daemon, connection: Connection, ask: wire.AnswerInPage
     found = await daemon.read(partial(askings.see, space, ask.asked, ask.browser))
     signed = await daemon.read(partial(_signed, daemon, shown, space))
     require_form(ask.form, ask.browser, "" if signed is None else signed.session)  # 2
-    require_open(found, daemon.means.clock.now())
+    require_open(found, daemon.adapters.clock.now())
     if ask.answer == "unmet":
         nobody = Actor(name="nobody", proof="no sign-in meets the client's requirement")
         await daemon.first(partial(askings.deny_here, found, nobody, unmet=True))  # 4
@@ -332,7 +334,7 @@ async def _answer(daemon: Daemon, connection: Connection, ask: wire.AnswerInPage
         as_person = wire.ConsentAsPerson(typed="", client=found.request.client)
         await daemon.authority.authorize(principal, "token:consent-person", as_person)  # 3
 
-        def let_act() -> Asked:
+        def let_act() -> ConsentRequest:
             now = _again(daemon, shown, signed)
             how = Signed(acr=now.acr, authenticated=now.authenticated, session=now.session)
             return askings.let_act_here(found, now.actor, how)
@@ -350,7 +352,7 @@ async def _answer(daemon: Daemon, connection: Connection, ask: wire.AnswerInPage
     await daemon.authority.authorize(principal, "token:consent", told)  # 3
     order = await authorized_order(daemon, principal, told)
 
-    def consent() -> Asked:
+    def consent() -> ConsentRequest:
         now = _again(daemon, shown, signed)
         return askings.consent_here(
             found, now.actor, acr=now.acr, authenticated=now.authenticated, task=ask.task, order=order
@@ -376,7 +378,7 @@ def _again(daemon: Daemon, shown: Shown, before: SignedIn) -> SignedIn:
     return found
 
 
-def _is_met(found: Asked, signed: SignedIn) -> bool:
+def _is_met(found: ConsentRequest, signed: SignedIn) -> bool:
     try:
         require_demands(found, signed.acr, signed.authenticated)
     except SignInDemandedError:
@@ -384,7 +386,7 @@ def _is_met(found: Asked, signed: SignedIn) -> bool:
     return True
 
 
-def _sign_in(found: Asked) -> str:
+def _sign_in(found: ConsentRequest) -> str:
     """Returns the sign-in address that meets the client's requirement and leads back to the page."""
     request = found.request
     wanted = {"return": f"/oauth/authorize/{found.id}", "namespace": found.namespace}
@@ -403,7 +405,7 @@ async def _put_client(daemon: Daemon, connection: Connection, ask: wire.AddClien
     def work() -> RegisteredClient:
         actor, owns = daemon.require_giver(connection)
         return add_client(
-            daemon.means,
+            daemon.adapters,
             connection.namespace,
             ask.client,
             shown=ask.shown,
@@ -417,7 +419,7 @@ async def _put_client(daemon: Daemon, connection: Connection, ask: wire.AddClien
 
 @as_giver(wire.RemoveClient)
 def _remove_client(act: GiverAct, ask: wire.RemoveClient) -> None:
-    drop_client(act.means, act.namespace, ask.client, actor=act.actor, owns=act.owns)
+    drop_client(act.adapters, act.namespace, ask.client, actor=act.actor, owns=act.owns)
 
 
 @from_snapshot(wire.ListClients)
@@ -437,7 +439,7 @@ def _show_client(reading: Reading, ask: wire.ShowClient) -> Answer:
 @from_snapshot(wire.ListAdmissions)
 def _list_admissions(reading: Reading, ask: wire.ListAdmissions) -> Answer:
     limit = max(1, min(ask.limit, _PAGE))
-    now = reading.means.clock.now()
+    now = reading.adapters.clock.now()
     found = reading.snapshot.authorizations.admissions(
         reading.namespace, client=ask.client, task=ask.task, limit=limit + 1, before=ask.before
     )
@@ -448,7 +450,7 @@ def _list_admissions(reading: Reading, ask: wire.ListAdmissions) -> Answer:
 @as_giver(wire.EndAdmission)
 def _end_one(act: GiverAct, ask: wire.EndAdmission) -> None:
     why = ask.why or "no reason given"
-    end_admission(act.means, act.namespace, ask.admission, act.actor, owns=act.owns, why=why)
+    end_admission(act.adapters, act.namespace, ask.admission, act.actor, owns=act.owns, why=why)
 
 
 def _admission(found: Admission, now: Instant) -> wire.AdmissionRow:

@@ -38,8 +38,8 @@ if TYPE_CHECKING:
 
     from taskbound.core.task import Task
     from taskbound.core.token import Token
-    from taskbound.flows.means import OneLook
-    from taskbound.flows.token.verifying import Shower
+    from taskbound.flows.means import SharedSnapshot
+    from taskbound.flows.token.verifying import Presenter
     from taskbound.ports.store import Snapshot
     from taskbound.surfaces.api.server.daemon import Daemon
     from taskbound.surfaces.api.server.peer import Peer
@@ -94,9 +94,9 @@ async def _shown(daemon: Daemon, connection: Connection, ask: ShowProof) -> Seat
         certificate=leaf_of(ask.shown),
     )
 
-    def read(one_look: OneLook) -> Shower:
+    def read(one_look: SharedSnapshot) -> Presenter:
         return read_shown(
-            daemon.means,
+            daemon.adapters,
             daemon.token.verification,
             request,
             audience=resource,
@@ -140,11 +140,11 @@ def seat(daemon: Daemon, ask: Open, name: str, peer: Peer, push: Callable[[Push]
     return made
 
 
-def task_of(daemon: Daemon, connection: Connection, one_look: OneLook) -> Task:
+def task_of(daemon: Daemon, connection: Connection, one_look: SharedSnapshot) -> Task:
     """Returns the task of a connection (rules 4 and 5); raises DeniedError; runs in the worker's thread."""
     if not connection.seat:
         return bind(
-            daemon.means,
+            daemon.adapters,
             connection.namespace,
             connection.agent,
             boot=daemon.boot,
@@ -158,13 +158,13 @@ def task_of(daemon: Daemon, connection: Connection, one_look: OneLook) -> Task:
         heads = snapshot.tasks.heads(connection.namespace, {connection.seat})
         if found is None:
             raise NoTaskError(f"no task is named `{connection.seat}`")
-        require_going(found.id, heads, daemon.means.clock.now())
+        require_going(found.id, heads, daemon.adapters.clock.now())
         return found
 
     return one_look.once((task_of, connection.namespace, connection.seat), look)
 
 
-def proof_of(daemon: Daemon, connection: Connection, token: str, one_look: OneLook) -> str:
+def proof_of(daemon: Daemon, connection: Connection, token: str, one_look: SharedSnapshot) -> str:
     """Returns the proof for records by the token that a call on a seat carried (rule 5).
 
     The call's commit checks whether the token is valid (`flows.decision.tokens`). Raises UnknownTokenError.
@@ -185,11 +185,11 @@ def over_of(
     """Returns the expired ones of some tokens, and those void for another reason (rule 5)."""
     expired: list[str] = []
     ended: list[str] = []
-    with daemon.means.store.read() as snapshot:
+    with daemon.adapters.store.read() as snapshot:
         for one in tokens:
             try:
                 row = _own(daemon, snapshot, connection, one)
-                require_token_goes_on(snapshot, row, daemon.means.clock.now())
+                require_token_goes_on(snapshot, row, daemon.adapters.clock.now())
             except TokenEndedError:
                 expired.append(one)
             except DeniedError:

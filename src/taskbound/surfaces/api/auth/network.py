@@ -61,7 +61,7 @@ from taskbound.surfaces.api.auth.client import (
     require_namespace,
 )
 from taskbound.surfaces.api.auth.showing import Showings
-from taskbound.surfaces.api.background.strangers import Afar
+from taskbound.surfaces.api.background.strangers import RemoteHolders
 from taskbound.surfaces.api.operations.token import note_unbelieved
 from taskbound.surfaces.api.operations.workload import Issuers
 from taskbound.surfaces.api.server.connection import Connection
@@ -88,13 +88,13 @@ if TYPE_CHECKING:
 
     from taskbound.core.errors import DeniedError
     from taskbound.core.policy.operation import Operation
-    from taskbound.flows.decision import Doubts
-    from taskbound.flows.means import Actor, Means
+    from taskbound.flows.decision import LostHolders
+    from taskbound.flows.means import Actor, Adapters
     from taskbound.flows.task import Tasks
     from taskbound.flows.token import Descriptions, Tokens
     from taskbound.flows.token.verifying import Stands
     from taskbound.surfaces.api.server.daemon import Daemon
-    from taskbound.surfaces.api.server.place import Place
+    from taskbound.surfaces.api.server.place import Installation
     from taskbound.surfaces.api.server.worker import Worker
     from taskbound.wire.envelope import Push, Said
     from taskbound.wire.network import Shown
@@ -125,7 +125,13 @@ class Network:
     """The state of the daemon for requests from the network."""
 
     def __init__(
-        self, means: Means, worker: Worker, place: Place, tokens: Tokens, tasks: Tasks, doubts: Doubts
+        self,
+        adapters: Adapters,
+        worker: Worker,
+        place: Installation,
+        tokens: Tokens,
+        tasks: Tasks,
+        doubts: LostHolders,
     ) -> None:
         self.uid = place.owner_uid if place.api is None else place.api
         """The account that brings them (rule 1)."""
@@ -134,13 +140,13 @@ class Network:
         """The account of the process before agents' gateways (`fronts`)."""
         self.gateway_origin = place.gateway_origin
         """How the gateway over HTTP is known outside."""
-        self.showings = Showings(means, worker, place.pace)
+        self.showings = Showings(adapters, worker, place.pace)
         """Proves what requests show, and uses it up (rule 10)."""
-        self.grants = ClientGrants(means, tokens)
+        self.grants = ClientGrants(adapters, tokens)
         """Gives tokens to clients that people use."""
-        self.askings = Askings(means, tasks)
+        self.askings = Askings(adapters, tasks)
         """What such clients ask for, and what people answer; what writes is done in the worker's thread."""
-        self.afar = Afar(means, doubts)
+        self.afar = RemoteHolders(adapters, doubts)
         """Looks after agents that were permitted something over the network."""
         self.heard: set[tuple[str, str]] = set()
         """(namespace, task) of every token of a task that was shown since it was last asked (rule 8)."""
@@ -152,7 +158,7 @@ class Network:
         """Issuers of workloads that are asked (rule 12)."""
         self.tracing = Tracing()
         """Reports spans if they are collected."""
-        self._means = means
+        self._adapters = adapters
 
     def take_heard(self) -> frozenset[tuple[str, str]]:
         """Returns the tasks whose agents were active since the last call; runs in the loop."""
@@ -165,12 +171,12 @@ class Network:
         Raises UnprovenError for an agent or a foreign token, and DeniedError for an ended one.
         """
         actor, proof = require_personal(principal), principal.proof
-        with self._means.store.read() as snapshot:
+        with self._adapters.store.read() as snapshot:
             token = proof.token if isinstance(proof, TokenProof) else ""
             row = snapshot.tokens.token(principal.namespace, token)
             if row is None:
                 raise UnprovenError("this is a person's act, and no token of theirs was shown")
-            require_token_stands(snapshot, row, self._means.clock.now())
+            require_token_stands(snapshot, row, self._adapters.clock.now())
         return actor
 
     def require_giving_up(self, principal: Principal | None) -> Actor:
@@ -181,11 +187,11 @@ class Network:
         proof = None if principal is None else principal.proof
         if principal is None or not isinstance(proof, TokenProof):
             raise UnprovenError("an agent gives its task up over a network, with a token of that task")
-        with self._means.store.read() as snapshot:
+        with self._adapters.store.read() as snapshot:
             row = snapshot.tokens.token(principal.namespace, proof.token)
             if row is None:
                 raise UnprovenError("that token was not issued here")
-            require_token_gives_up(snapshot, row, self._means.clock.now())
+            require_token_gives_up(snapshot, row, self._adapters.clock.now())
         return actor_of(principal)
 
 
@@ -244,7 +250,7 @@ async def _seat(daemon: Daemon, connection: Connection, shown: Shown | None, sta
     principal = (
         await network.showings.prove(
             lambda one_look: read_shown(
-                daemon.means,
+                daemon.adapters,
                 daemon.token.verification,
                 request,
                 audience=network.issuer,
@@ -282,7 +288,7 @@ async def _client(
     if shown is None:
         return fault_of(NoProofError("the request shows no proof of who asks"), unproven=True)
     try:
-        key = await daemon.read(partial(read_key, daemon.means, shown))
+        key = await daemon.read(partial(read_key, daemon.adapters, shown))
     except TaskboundError as error:
         await note_unbelieved(daemon, DEFAULT_NAMESPACE, "dpop", shown.dpop, error)
         return replace(fault_of(error, operation=operation), where="DPoP")
@@ -308,7 +314,7 @@ async def _client(
 async def _ask_issuer(daemon: Daemon, form: Mapping[str, str], shown: Shown) -> None:
     if "actor_token" not in form:
         return
-    found = await daemon.read(partial(awaited, daemon.means, daemon.proofs, form, shown))
+    found = await daemon.read(partial(awaited, daemon.adapters, daemon.proofs, form, shown))
     if found is not None:
         await daemon.network.issuers.ask(found, partial(daemon.proofs.ask, WorkloadKind.OIDC, found))
 
@@ -323,8 +329,8 @@ def _is_public(ask: ClientForm, shown: Shown) -> bool:
 def _client_of(daemon: Daemon, carrier: Connection, ask: ClientForm, shown: Shown) -> Principal:
     form = dict(ask.form)
     if _is_public(ask, shown):
-        return public_client(carrier, require_namespace(daemon.means, form), form, shown)
-    return prove_client(daemon.means, daemon.proofs, form, shown)
+        return public_client(carrier, require_namespace(daemon.adapters, form), form, shown)
+    return prove_client(daemon.adapters, daemon.proofs, form, shown)
 
 
 def told_of_kind(error: DeniedError, seat: Connection, operation: Operation) -> DeniedError:
@@ -353,7 +359,7 @@ def _seat_of(connection: Connection, principal: Principal) -> Connection:
 def seat_of_task(daemon: Daemon, principal: Principal, task: str) -> Connection:
     """Returns the seat of an agent that showed a token of its task (rule 8)."""
     return Connection(
-        name=daemon.means.chance.name(AFAR),
+        name=daemon.adapters.chance.name(AFAR),
         role="network",
         namespace=principal.namespace,
         agent=principal.name,

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from taskbound.core.identity.proof import Principal
     from taskbound.core.policy.operation import Barred, OperationRequest
     from taskbound.core.task import Task, TaskEvent
-    from taskbound.flows.means import Moved
+    from taskbound.flows.means import TaskChange
     from taskbound.flows.task import ChildOrder, TaskOrder
     from taskbound.flows.token import Issued
     from taskbound.surfaces.api.server.connection import Connection
@@ -66,11 +66,11 @@ class _InWorker:
 
     def end(
         self, namespace: str, task: str, event: TaskEvent, actor: Actor, *, reason: str
-    ) -> Sequence[Moved]:
+    ) -> Sequence[TaskChange]:
         """Ends the task and its children, independent of the authorization of the operation."""
         daemon = self._daemon
 
-        async def ended() -> Sequence[Moved]:
+        async def ended() -> Sequence[TaskChange]:
             changed = await daemon.first(
                 lambda: daemon.tasks.end(namespace, task, event, actor, reason=reason)
             )
@@ -98,7 +98,7 @@ def exchanges(daemon: Daemon) -> Exchanges:
     """Returns the token exchange of a daemon, for our own issuer and the agent's own gateway."""
     worker = _InWorker(daemon)
     return Exchanges(
-        daemon.means,
+        daemon.adapters,
         tokens=daemon.token.issuing,
         verification=daemon.token.verification,
         tasks=worker,
@@ -111,7 +111,7 @@ def exchanges(daemon: Daemon) -> Exchanges:
 
 def _targets(daemon: Daemon, principal: Principal) -> tuple[str, ...]:
     """Returns the audiences that an agent may request: its own gateway and services of its namespace."""
-    with daemon.means.store.read() as snapshot:
+    with daemon.adapters.store.read() as snapshot:
         services = snapshot.services.services(principal.namespace)
     own = resource_of(daemon.network.gateway_origin, principal.name)
     return (own, *(one.audience for one in services))
@@ -158,7 +158,7 @@ async def _introspect(daemon: Daemon, seat: Connection, ask: wire.IntrospectToke
 
     def read() -> Answer:
         if principal.kind is PrincipalKind.SERVICE:
-            worth = introspect_for_service(daemon.means, daemon.token.verification, principal, text)
+            worth = introspect_for_service(daemon.adapters, daemon.token.verification, principal, text)
             return wire.Introspected(claims=canonical(worth).decode())
         found = daemon.token.verification.introspect(text, client=client, audiences=())
         return wire.Introspected(claims=canonical(found).decode())

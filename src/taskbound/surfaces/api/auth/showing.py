@@ -22,7 +22,7 @@ from taskbound.core.token import Use, require_first
 from taskbound.flows.identity.agent import AgentKeys
 from taskbound.flows.identity.sign_in import SignIns
 from taskbound.flows.identity.workload import AssertionVerifier, JwtSvidVerifier, Proofs, X509SvidVerifier
-from taskbound.flows.means import OneLook
+from taskbound.flows.means import SharedSnapshot
 from taskbound.flows.token import use_claims
 from taskbound.surfaces.api.server.worker import Lane
 from taskbound.surfaces.http.rate import Buckets
@@ -33,9 +33,9 @@ if TYPE_CHECKING:
     from taskbound.core.decision import Allowance
     from taskbound.core.identity.proof import Principal
     from taskbound.core.token import Claim
-    from taskbound.flows.means import Means
+    from taskbound.flows.means import Adapters
     from taskbound.ports.identity import Custody, RelyingParty, Verifier
-    from taskbound.surfaces.api.server.place import Place
+    from taskbound.surfaces.api.server.place import Installation
     from taskbound.surfaces.api.server.worker import Worker
 
 
@@ -64,22 +64,22 @@ class _Known:
 
 @dataclass(frozen=True, slots=True)
 class _Showing(Generic[P]):
-    read: Callable[[OneLook], P]
+    read: Callable[[SharedSnapshot], P]
     paced: bool
 
 
 class Showings:
     """Verifies the credentials of requests; used in the loop."""
 
-    def __init__(self, means: Means, worker: Worker, pace: Allowance) -> None:
-        self._means = means
+    def __init__(self, adapters: Adapters, worker: Worker, pace: Allowance) -> None:
+        self._adapters = adapters
         self._lane: Lane[_Showing[Proven], Proven | Exception] = Lane(
             worker, self._prove, small=lambda _: True
         )
         self.paces = Buckets(burst=pace.burst, each_second=pace.rate, clock=time.monotonic)
         """How often each principal may ask (rule 2); used in turns."""
 
-    async def prove(self, read: Callable[[OneLook], P], *, paced: bool = True) -> P:
+    async def prove(self, read: Callable[[SharedSnapshot], P], *, paced: bool = True) -> P:
         """Returns the result of `read`, after its proof was claimed.
 
         `paced` counts the request towards the rate limit (rule 2). Raises the error of `read`,
@@ -95,13 +95,13 @@ class Showings:
         await self.prove(lambda _: _Known(principal, claim))
 
     def _prove(self, some: Sequence[_Showing[Proven]]) -> list[Proven | Exception]:
-        with OneLook(self._means.store) as one_look:  # 4
+        with SharedSnapshot(self._adapters.store) as one_look:  # 4
             found = [self._read(one, one_look) for one in some]
         claims = [one.claim for one in found if not isinstance(one, Exception) and one.claim is not None]
         uses = iter(self._claim(claims)) if claims else iter(())
         return [self._use(one, each, uses) for one, each in zip(found, some, strict=True)]
 
-    def _read(self, showing: _Showing[Proven], one_look: OneLook) -> Proven | Exception:
+    def _read(self, showing: _Showing[Proven], one_look: SharedSnapshot) -> Proven | Exception:
         try:
             found = showing.read(one_look)
             if showing.paced:
@@ -112,7 +112,7 @@ class Showings:
 
     def _claim(self, claims: Sequence[Claim]) -> Sequence[Use | TaskboundError]:
         try:
-            return use_claims(self._means, claims)
+            return use_claims(self._adapters, claims)
         except UnavailableError as error:
             return [error] * len(claims)
 
@@ -141,8 +141,8 @@ def _pay(count: Callable[..., None], principal: Principal) -> None:
 
 
 def proving(
-    means: Means,
-    place: Place,
+    adapters: Adapters,
+    place: Installation,
     custody: Custody | None,
     verifiers: Mapping[WorkloadKind, Verifier],
     party: RelyingParty | None,
@@ -153,10 +153,10 @@ def proving(
     keys and SVIDs, `party` asks people's issuers (None without sign-in).
     """
     own: dict[WorkloadKind, Verifier] = {
-        WorkloadKind.KEY: AssertionVerifier(means, audience=place.issuer),
-        WorkloadKind.X509_SVID: X509SvidVerifier(means),
-        WorkloadKind.JWT_SVID: JwtSvidVerifier(means, audience=place.issuer),
+        WorkloadKind.KEY: AssertionVerifier(adapters, audience=place.issuer),
+        WorkloadKind.X509_SVID: X509SvidVerifier(adapters),
+        WorkloadKind.JWT_SVID: JwtSvidVerifier(adapters, audience=place.issuer),
     }
-    keys = AgentKeys(means, custody, audience=place.issuer)
-    proofs = Proofs(means, {**own, **verifiers}, place.allowance)
-    return keys, proofs, SignIns(means, party, origin=place.issuer, allowance=place.allowance)
+    keys = AgentKeys(adapters, custody, audience=place.issuer)
+    proofs = Proofs(adapters, {**own, **verifiers}, place.allowance)
+    return keys, proofs, SignIns(adapters, party, origin=place.issuer, allowance=place.allowance)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from taskbound.core.clock import seconds
 from taskbound.core.identity import UnprovenError
-from taskbound.core.identity.sign_in import WAITS, Brought, NotSignedInError, TooManySignInsError
+from taskbound.core.identity.sign_in import WAITS, NotSignedInError, SignInReturn, TooManySignInsError
 from taskbound.surfaces.api.auth.authority import again
 from taskbound.surfaces.api.server.operation import operation
 from taskbound.wire import identity as wire
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from concurrent.futures import Future
 
-    from taskbound.flows.identity.sign_in import Entered
+    from taskbound.flows.identity.sign_in import NewSession
     from taskbound.surfaces.api.server.connection import Connection
     from taskbound.surfaces.api.server.daemon import Daemon
     from taskbound.wire.envelope import Answer
@@ -60,7 +60,7 @@ async def _show(daemon: Daemon, connection: Connection, _ask: wire.ShowSignIn) -
             found = daemon.sign_ins.person(shown)
         except NotSignedInError:
             return wire.SignInShown(issuers=issuers)
-        left = max(0, found.until - daemon.means.clock.now())
+        left = max(0, found.until - daemon.adapters.clock.now())
         return wire.SignInShown(
             issuers=issuers,
             person=found.actor.name,
@@ -92,14 +92,14 @@ async def _begin(daemon: Daemon, connection: Connection, ask: wire.BeginSignIn) 
 @operation(wire.TakeSignIn)
 async def _take(daemon: Daemon, connection: Connection, ask: wire.TakeSignIn) -> Answer:
     shown = require_page(connection)
-    brought = Brought(issuer=ask.issuer, code=ask.code, iss=ask.iss, error=ask.error)
+    brought = SignInReturn(issuer=ask.issuer, code=ask.code, iss=ask.iss, error=ask.error)
     # An issuer is asked only where it is the one at whose address the browser came back.
     proven = await beside(
         (connection.namespace, ask.issuer),
         partial(daemon.sign_ins.prove, ask.state, brought, ask.secret, address=shown.address),
     )
 
-    def work() -> Entered:
+    def work() -> NewSession:
         entered = daemon.sign_ins.enter(proven, address=shown.address, before=shown)
         daemon.views.forget()
         return entered

@@ -64,7 +64,7 @@ class CredentialRounds:
 
     def __init__(self, daemon: Daemon) -> None:
         self._daemon = daemon
-        self._overdue = Overdue(daemon.means)
+        self._overdue = Overdue(daemon.adapters)
         self._turn = 0
         self._lost: dict[str, frozenset[HeldCredential]] = {}
         """By namespace: what was seen without a holder the last time (rule 5)."""
@@ -74,8 +74,8 @@ class CredentialRounds:
         daemon, desk = self._daemon, self._daemon.credentials
         targets = await daemon.read(self._targets)
         for space, names in targets.items():
-            for name in await daemon.read(partial(find_due, daemon.means, space)):  # 6
-                row = await daemon.first(partial(end_one_due, daemon.means, space, name))
+            for name in await daemon.read(partial(find_due, daemon.adapters, space)):  # 6
+                row = await daemon.first(partial(end_one_due, daemon.adapters, space, name))
                 if row is not None:
                     desk.wake(space, [row.target])
                     desk.tell((row,))
@@ -84,33 +84,33 @@ class CredentialRounds:
             if self._turn % _SEATS == 0:
                 await self.see_to_seats(space)
         await desk.look()
-        if self._turn % _STRANDED == 0 and daemon.means.store.leads():  # 2
+        if self._turn % _STRANDED == 0 and daemon.adapters.store.leads():  # 2
             for space in targets:
                 await daemon.read(partial(self._overdue.tell, space))
         self._turn += 1
 
     async def _see_to_rest(self, space: str, targets: list[str]) -> None:
         daemon = self._daemon
-        for task in await daemon.read(partial(find_stranded, daemon.means, space)):
-            if await daemon.first(partial(end_one_stranded, daemon.means, space, task)):
+        for task in await daemon.read(partial(find_stranded, daemon.adapters, space)):
+            if await daemon.first(partial(end_one_stranded, daemon.adapters, space, task)):
                 daemon.credentials.wake(space, targets)
-        for known in await daemon.read(partial(find_unknown, daemon.means, space)):
-            await daemon.first(partial(settle_one, daemon.means, known))
+        for known in await daemon.read(partial(find_unknown, daemon.adapters, space)):
+            await daemon.first(partial(settle_one, daemon.adapters, known))
 
     async def see_to_seats(self, space: str) -> None:
         """Ends the credentials of an egress that went away with its daemon (rule 5)."""
-        daemon, means = self._daemon, self._daemon.means
+        daemon, adapters = self._daemon, self._daemon.adapters
         own = daemon.connections.names()
-        lost = await daemon.read(partial(find_lost_seats, means, space, own))
+        lost = await daemon.read(partial(find_lost_seats, adapters, space, own))
         known, self._lost[space] = self._lost.get(space, frozenset()), lost
         for one in sorted(lost & known):
-            row = await daemon.first(partial(end_own, means, space, one.credential, one.task, LEFT))
+            row = await daemon.first(partial(end_own, adapters, space, one.credential, one.task, LEFT))
             daemon.credentials.wake(space, [row.target])
             daemon.credentials.tell((row,))
 
     def _targets(self) -> dict[str, list[str]]:
         found: dict[str, list[str]] = {}
-        with self._daemon.means.store.read() as snapshot:
+        with self._daemon.adapters.store.read() as snapshot:
             for one in snapshot.targets.all_targets():
                 found.setdefault(one.namespace, []).append(one.name)
         return found
@@ -178,7 +178,7 @@ class RenewalDesk:
             self._waiting.pop(key, None)
 
     def _of_asker(self, connection: Connection, credential: str) -> Credential:
-        with self._daemon.means.store.read() as snapshot:
+        with self._daemon.adapters.store.read() as snapshot:
             return require_renewer(snapshot, connection.namespace, credential, connection.name)
 
     def tell(self, row: Credential) -> None:

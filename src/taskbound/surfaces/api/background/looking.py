@@ -19,15 +19,15 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from taskbound.flows.approval.look import Unseen, look_far
+from taskbound.flows.approval.look import NeedsProbe, probe_remote
 from taskbound.surfaces.api.server.worker import OverloadedError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from concurrent.futures import Future
 
-    from taskbound.flows.approval.look import Looks, Sight
-    from taskbound.flows.means import Means
+    from taskbound.flows.approval.look import Looks, OperandFindings
+    from taskbound.flows.means import Adapters
 
 
 THREADS: Final = 8
@@ -45,11 +45,11 @@ Holder = tuple[str, str]
 """A namespace, and who asks in it."""
 
 
-class Looking:
+class OperandLookups:
     """The look-up threads and their queues; used in the loop."""
 
-    def __init__(self, means: Means, loop: asyncio.AbstractEventLoop) -> None:
-        self._means = means
+    def __init__(self, adapters: Adapters, loop: asyncio.AbstractEventLoop) -> None:
+        self._adapters = adapters
         self._loop = loop
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="look")
         self._under_way: dict[Holder, int] = {}
@@ -59,7 +59,7 @@ class Looking:
         self,
         holder: Holder,
         looks: Looks,
-        see: Callable[[Sight], None],
+        see: Callable[[OperandFindings], None],
         fail: Callable[[Exception], None],
         until: float | None = None,
     ) -> None:
@@ -82,26 +82,28 @@ class Looking:
     def _begin(self, holder: Holder, job: _Job) -> None:
         done = partial(self._done, holder, job)
 
-        def tell(found: Future[Sight]) -> None:
+        def tell(found: Future[OperandFindings]) -> None:
             with suppress(RuntimeError):  # the loop has ended meanwhile, and no caller waits
                 self._loop.call_soon_threadsafe(done, found)
 
         self._under_way[holder] = self._under_way.get(holder, 0) + 1
-        future = self._threads.submit(look_far, self._means, job.looks)
+        future = self._threads.submit(probe_remote, self._adapters, job.looks)
         job.begun = future
         future.add_done_callback(tell)
 
-    async def until_seen(self, holder: Holder, work: Callable[[Sight | None], Awaitable[T | Unseen]]) -> T:
+    async def until_seen(
+        self, holder: Holder, work: Callable[[OperandFindings | None], Awaitable[T | NeedsProbe]]
+    ) -> T:
         """Repeats the work until everything it needs was looked up, and returns its result.
 
         Raises OverloadedError at a limit (rule 2), or if each result was stale (rule 3).
         """
-        sight: Sight | None = None
+        sight: OperandFindings | None = None
         for _ in range(MOST_ROUNDS + 1):
             done = await work(sight)
-            if not isinstance(done, Unseen):
+            if not isinstance(done, NeedsProbe):
                 return done
-            future: asyncio.Future[Sight] = self._loop.create_future()
+            future: asyncio.Future[OperandFindings] = self._loop.create_future()
             self.hand(holder, done.looks, future.set_result, future.set_exception)
             sight = await asyncio.shield(future)
         raise OverloadedError("what it names was looked at again and again, and was old each time")
@@ -111,7 +113,7 @@ class Looking:
         self._waiting.clear()
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    def _done(self, holder: Holder, job: _Job, found: Future[Sight]) -> None:
+    def _done(self, holder: Holder, job: _Job, found: Future[OperandFindings]) -> None:
         self._under_way[holder] -= 1
         waiting = self._waiting.get(holder, deque())
         while waiting and self._under_way[holder] < MOST_OF_ONE:
@@ -130,13 +132,15 @@ class _Job:
 
     __slots__ = ("_fail", "_see", "begun", "looks", "over", "timer")
 
-    def __init__(self, looks: Looks, see: Callable[[Sight], None], fail: Callable[[Exception], None]) -> None:
+    def __init__(
+        self, looks: Looks, see: Callable[[OperandFindings], None], fail: Callable[[Exception], None]
+    ) -> None:
         self.looks = looks
         self._see = see
         self._fail = fail
         self.over = False
         self.timer: asyncio.TimerHandle | None = None
-        self.begun: Future[Sight] | None = None
+        self.begun: Future[OperandFindings] | None = None
 
     def come_again(self) -> None:
         self.over = True
@@ -144,7 +148,7 @@ class _Job:
             self.begun.cancel()  # one that waits for a thread
         self._fail(OverloadedError("what it names could not be looked at in time"))
 
-    def end(self, found: Future[Sight]) -> None:
+    def end(self, found: Future[OperandFindings]) -> None:
         if self.timer is not None:
             self.timer.cancel()
         if self.over or found.cancelled():

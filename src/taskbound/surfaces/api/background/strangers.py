@@ -46,16 +46,16 @@ from taskbound.surfaces.api.server.peer import read_processes
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from taskbound.flows.decision import Doubts as afar_Doubts
-    from taskbound.flows.decision.retries import Doubts, Holder, Overdue
-    from taskbound.flows.means import Means
+    from taskbound.flows.decision import LostHolders as afar_Doubts
+    from taskbound.flows.decision.retries import Holder, LostHolders, Overdue
+    from taskbound.flows.means import Adapters
     from taskbound.ports.store import Store
 
 
-class Strangers:
+class OrphanedHolders:
     """The leftover holders known to one daemon; used in the loop, except for methods that read the store."""
 
-    def __init__(self, store: Store, doubts: Doubts, name: str) -> None:
+    def __init__(self, store: Store, doubts: LostHolders, name: str) -> None:
         self._store = store
         self._doubts = doubts
         self._names = [name]
@@ -106,7 +106,7 @@ class _Kept(msgspec.Struct, frozen=True):
     """Each process, and the run above it."""
 
 
-class Insiders:
+class ProcessTree:
     """The processes seen inside; sets are replaced whole, so any thread may read."""
 
     def __init__(self, proc: Path = _PROC, *, home: Path | None = None, boot: str = "") -> None:
@@ -217,19 +217,19 @@ class Insiders:
         self._held = beneath
 
 
-class Afar:
+class RemoteHolders:
     """What one daemon has found about them; used in the loop, except for methods that read the store."""
 
-    def __init__(self, means: Means, doubts: afar_Doubts) -> None:
-        self._means = means
+    def __init__(self, adapters: Adapters, doubts: afar_Doubts) -> None:
+        self._adapters = adapters
         self._doubts = doubts
         self._doubted: frozenset[Holder] = frozenset()
         self._crowded: frozenset[tuple[str, str]] = frozenset()
 
     def find(self) -> Overdue:
         """Returns the holders in doubt and those to give up; may run in any thread."""
-        with self._means.store.read() as snapshot:
-            return overdue(snapshot, self._means.clock.now())
+        with self._adapters.store.read() as snapshot:
+            return overdue(snapshot, self._adapters.clock.now())
 
     def require_room(self, namespace: str, task: str) -> None:
         """Raises TooManyOpenError if too many permits of the task have no outcome (rule 3)."""

@@ -48,12 +48,12 @@ from taskbound.surfaces.api.operations.show import changed_values, reasons
 from taskbound.surfaces.api.server.operation import from_snapshot, operation
 from taskbound.surfaces.api.server.reply import family_of, fault_of
 from taskbound.surfaces.api.server.tracing import watching
-from taskbound.surfaces.api.server.worker import Asked, OverloadedError
+from taskbound.surfaces.api.server.worker import OverloadedError, WaitingCall
 from taskbound.wire import action as wire
 from taskbound.wire.connection import Fault
 
 if TYPE_CHECKING:
-    from taskbound.flows.approval.look import Unseen
+    from taskbound.flows.approval.look import NeedsProbe
     from taskbound.flows.decision import Answer as Decided
     from taskbound.ports.action import StoredAction
     from taskbound.surfaces.api.server.connection import Connection
@@ -108,7 +108,7 @@ async def _ask_action(daemon: Daemon, seat: Connection, ask: wire.AskAction) -> 
         wait=MOST_WAIT,
         read=(),
     )
-    found = await decided(daemon, Asked(connection=seat, ask=decide, watch=watching()))
+    found = await decided(daemon, WaitingCall(connection=seat, ask=decide, watch=watching()))
     if isinstance(found, Settled) and isinstance(found.decision, Permit):
         return await _permitted(daemon, seat, ask, found, found.decision)
     return not_permitted(daemon, seat, found)
@@ -129,7 +129,7 @@ def _record_crowded(daemon: Daemon, seat: Connection, ask: wire.AskAction, error
     record_unread(daemon, seat, event)
 
 
-def not_permitted(daemon: Daemon, seat: Connection, found: Decided | Unseen) -> wire.NotPermitted:
+def not_permitted(daemon: Daemon, seat: Connection, found: Decided | NeedsProbe) -> wire.NotPermitted:
     """Returns the answer for every decision but a permit (rule 3)."""
     match found:
         case Settled(decision=Hold() as hold):
@@ -259,7 +259,7 @@ def _issue(daemon: Daemon, seat: Connection, ask: wire.AskAction, action: str) -
 
 def _held(daemon: Daemon, seat: Connection, action: str, hold: Hold) -> wire.NotPermitted:
     asked, waits = waiting(daemon, seat.namespace, action)
-    now = daemon.means.clock.now()
+    now = daemon.adapters.clock.now()
     return wire.NotPermitted(
         code="held",
         family="denied",
@@ -322,7 +322,7 @@ def _repeated(daemon: Daemon, seat: Connection, found: Repeated) -> wire.NotPerm
 
 
 def _require(daemon: Daemon, seat: Connection, action: str) -> StoredAction:
-    with daemon.means.store.read() as snapshot:
+    with daemon.adapters.store.read() as snapshot:
         kept = snapshot.actions.action(seat.namespace, action)
     if kept is None:
         raise UnknownActionError(f"no action is named `{action}`")

@@ -26,7 +26,7 @@ from taskbound.core.decision import (
 from taskbound.flows.action import Release, Report, Withhold, explain, reconcile
 from taskbound.flows.action.explain import UnknownActionError
 from taskbound.flows.approval.circle import see_people
-from taskbound.flows.approval.look import Unseen
+from taskbound.flows.approval.look import NeedsProbe
 from taskbound.flows.credential.naming import credential_with
 from taskbound.flows.decision.commit import SERVICE
 from taskbound.flows.decision.usable import NotDecided
@@ -42,7 +42,7 @@ from taskbound.surfaces.api.operations.show import (
     require_task,
 )
 from taskbound.surfaces.api.server.operation import as_person, from_snapshot, handed, operation
-from taskbound.surfaces.api.server.worker import Asked, OverloadedError
+from taskbound.surfaces.api.server.worker import OverloadedError, WaitingCall
 from taskbound.wire import action as wire
 from taskbound.wire.connection import Done
 
@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from taskbound.core.approval import Question
     from taskbound.core.audit import ActionUndecided
     from taskbound.core.decision import Proposal, Reason
-    from taskbound.flows.approval.look import Sight
+    from taskbound.flows.approval.look import OperandFindings
     from taskbound.flows.decision import Answer as Decided
     from taskbound.ports.action import StoredAction
     from taskbound.ports.store import Snapshot
@@ -72,10 +72,10 @@ daemon for lost (`surfaces.gateway.link`), and more than one look may take."""
 @handed(wire.Decide)
 def _decide(daemon: Daemon, connection: Connection, ask: wire.Decide, reply: Reply) -> None:
     answer = partial(answer_of, daemon, connection)
-    have_decided(daemon, Asked(connection=connection, ask=ask), reply.after(answer), reply.fail)
+    have_decided(daemon, WaitingCall(connection=connection, ask=ask), reply.after(answer), reply.fail)
 
 
-def answer_of(daemon: Daemon, connection: Connection, found: Decided | Unseen) -> Answer:
+def answer_of(daemon: Daemon, connection: Connection, found: Decided | NeedsProbe) -> Answer:
     """Returns the decision as an answer for the connection that made the call."""
     match found:
         case Settled():
@@ -88,15 +88,15 @@ def answer_of(daemon: Daemon, connection: Connection, found: Decided | Unseen) -
             return _stored(daemon, connection, found)
         case Narrowed():
             return _narrowed(daemon, connection, found)
-        case Unseen():
+        case NeedsProbe():
             return _read_first(found)
 
 
-async def decided(daemon: Daemon, asked: Asked) -> Decided | Unseen:
+async def decided(daemon: Daemon, asked: WaitingCall) -> Decided | NeedsProbe:
     """Awaits the result of `have_decided`."""
-    future: asyncio.Future[Decided | Unseen] = daemon.loop.create_future()
+    future: asyncio.Future[Decided | NeedsProbe] = daemon.loop.create_future()
 
-    def answer(found: Decided | Unseen) -> None:
+    def answer(found: Decided | NeedsProbe) -> None:
         if not future.done():
             future.set_result(found)
 
@@ -110,8 +110,8 @@ async def decided(daemon: Daemon, asked: Asked) -> Decided | Unseen:
 
 def have_decided(
     daemon: Daemon,
-    asked: Asked,
-    answer: Callable[[Decided | Unseen], None],
+    asked: WaitingCall,
+    answer: Callable[[Decided | NeedsProbe], None],
     fail: Callable[[Exception], None],
 ) -> None:
     """Decides a call after its operands were looked at, and then calls exactly one of the two callbacks.
@@ -120,7 +120,7 @@ def have_decided(
     (`flows.approval.look.reading`). Raises OverloadedError if too many calls wait.
     """
 
-    def see(sight: Sight, until: float) -> None:
+    def see(sight: OperandFindings, until: float) -> None:
         connection = asked.connection
         if not connection.token and daemon.connections.of_name(connection.name) is not connection:
             return  # the caller is gone, and a permit would have no holder
@@ -130,8 +130,8 @@ def have_decided(
         except OverloadedError as error:
             fail(error)
 
-    def take(found: Decided | Unseen) -> None:
-        if not isinstance(found, Unseen) or found.unread:
+    def take(found: Decided | NeedsProbe) -> None:
+        if not isinstance(found, NeedsProbe) or found.unread:
             answer(found)
         elif asked.rounds >= MOST_ROUNDS:
             fail(OverloadedError("what it names was looked at again and again, and was old each time"))
@@ -146,7 +146,7 @@ def have_decided(
     daemon.calls.hand(asked, take, fail)
 
 
-def _read_first(unseen: Unseen) -> wire.ReadFirst:
+def _read_first(unseen: NeedsProbe) -> wire.ReadFirst:
     return wire.ReadFirst(
         readings=tuple(
             wire.Reading(tool=parse_reading(one.probe.where).tool, arguments=msgspec.Raw(one.value.encode()))
@@ -191,13 +191,13 @@ def _held(
 
 def waiting(daemon: Daemon, namespace: str, action: str) -> tuple[Question | None, str]:
     """Returns the open question about a held action, and the sentence that tells the agent about it."""
-    means = daemon.means
-    with means.store.read() as snapshot:
+    adapters = daemon.adapters
+    with adapters.store.read() as snapshot:
         found = snapshot.approvals.approval_of(namespace, action)
         task = None if found is None else snapshot.tasks.task(namespace, found.question.task)
         if found is None or task is None:
             return None, "waiting for approval"
-        circle = see_people(snapshot, namespace, means.clock.now()).circle(
+        circle = see_people(snapshot, namespace, adapters.clock.now()).circle(
             snapshot, task, found.question.tool
         )
     return found.question, waiting_words(found.question, circle)
@@ -215,7 +215,7 @@ def reasons_of(some: tuple[Reason, ...]) -> tuple[wire.Reason, ...]:
 
 
 def _stored(daemon: Daemon, connection: Connection, repeated: Repeated) -> Answer:
-    with daemon.means.store.read() as snapshot:
+    with daemon.adapters.store.read() as snapshot:
         kept = _require(snapshot, connection.namespace, repeated.prior.id)
         credential = credential_with(snapshot, kept)
     return wire.Duplicate(
@@ -244,7 +244,7 @@ def _credential(proposal: Proposal) -> str:
 
 
 def _narrowed(daemon: Daemon, connection: Connection, narrowed: Narrowed) -> Answer:
-    with daemon.means.store.read() as snapshot:
+    with daemon.adapters.store.read() as snapshot:
         kept = _require(snapshot, connection.namespace, narrowed.action)
     return wire.Narrowed(
         action=kept.id,
@@ -312,9 +312,9 @@ def record_unread(
     except TooManyRefusalsError:
         return
     daemon.refusals.take(connection.namespace, holder)
-    means = daemon.means
-    means.store.write(
-        lambda tx: tx.audit.append(connection.namespace, means.writer, [event], means.clock.now())
+    adapters = daemon.adapters
+    adapters.store.write(
+        lambda tx: tx.audit.append(connection.namespace, adapters.writer, [event], adapters.clock.now())
     )
 
 
@@ -343,7 +343,7 @@ def _show_action(reading: Reading, ask: wire.ShowAction) -> Answer:
 @operation(wire.ExplainAction)
 async def _explain_action(daemon: Daemon, connection: Connection, ask: wire.ExplainAction) -> Answer:
     def read() -> Answer:
-        found = explain(daemon.means, connection.namespace, ask.action)
+        found = explain(daemon.adapters, connection.namespace, ask.action)
         return msgspec.structs.replace(
             action_detail(found.action, learning=found.learning),
             replay=found.replay,
@@ -360,7 +360,7 @@ async def _explain_action(daemon: Daemon, connection: Connection, ask: wire.Expl
 
 @as_person(wire.ReconcileAction)
 def _reconcile_action(act: PersonAct, ask: wire.ReconcileAction) -> None:
-    reconcile(act.means, act.namespace, ask.action, ask.outcome, ask.note, act.actor)
+    reconcile(act.adapters, act.namespace, ask.action, ask.outcome, ask.note, act.actor)
 
 
 def _is_learning(snapshot: Snapshot, connection: Connection, task: str) -> bool:

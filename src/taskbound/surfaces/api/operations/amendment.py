@@ -18,8 +18,8 @@ from taskbound.wire import action as wire
 from taskbound.wire.approval import ApprovalSaid
 
 if TYPE_CHECKING:
-    from taskbound.flows.means import Means
-    from taskbound.flows.task import AmendmentSaid
+    from taskbound.flows.means import Adapters
+    from taskbound.flows.task import AmendmentUpdate
     from taskbound.ports.store import Snapshot
     from taskbound.ports.task import StoredAmendment
     from taskbound.surfaces.api.server.connection import Connection
@@ -51,7 +51,7 @@ async def _show_amendment(daemon: Daemon, connection: Connection, ask: wire.Show
             actor = daemon.require_person(connection)
         except DeniedError:
             return  # the agent's own look, or that of an account without a person
-        note_amendment(daemon.means, connection.namespace, ask.amendment, actor)
+        note_amendment(daemon.adapters, connection.namespace, ask.amendment, actor)
 
     with suppress(UnavailableError):  # what takes nothing more is still read, and counts as unseen
         await daemon.first(look)
@@ -66,14 +66,14 @@ def answer_amendment(daemon: Daemon, connection: Connection, raw: bytes, signatu
     return _said(told)
 
 
-def is_amendment(means: Means, namespace: str, name: str) -> bool:
+def is_amendment(adapters: Adapters, namespace: str, name: str) -> bool:
     """Returns whether an amendment has this id."""
-    with means.store.read() as snapshot:
+    with adapters.store.read() as snapshot:
         return snapshot.amendments.amendment(namespace, name) is not None
 
 
 def amendment_rows(
-    means: Means, snapshot: Snapshot, namespace: str, ask: ListApprovals, limit: int
+    adapters: Adapters, snapshot: Snapshot, namespace: str, ask: ListApprovals, limit: int
 ) -> tuple[wire.AmendmentRow, ...]:
     """Returns a page of amendments in the given states, or in any state if none is given; newest first."""
     wanted = {one for one in AmendmentState if one.value in ask.states}
@@ -82,23 +82,23 @@ def amendment_rows(
     found = snapshot.amendments.amendments(
         namespace, states=wanted, task=ask.task, limit=limit, before=ask.before
     )
-    return tuple(_row(means, snapshot, one)[0] for one in found)
+    return tuple(_row(adapters, snapshot, one)[0] for one in found)
 
 
 async def _detail(daemon: Daemon, connection: Connection, name: str) -> Answer:
     def read() -> Answer:
-        with daemon.means.store.read() as snapshot:
+        with daemon.adapters.store.read() as snapshot:
             found = snapshot.amendments.amendment(connection.namespace, name)
             if found is None:
                 raise UnknownApprovalError(f"no amendment is named `{name}`")
-            return _whole(daemon.means, snapshot, found)
+            return _whole(daemon.adapters, snapshot, found)
 
     return await daemon.read(read)
 
 
-def _whole(means: Means, snapshot: Snapshot, one: StoredAmendment) -> wire.AmendmentDetail:
+def _whole(adapters: Adapters, snapshot: Snapshot, one: StoredAmendment) -> wire.AmendmentDetail:
     question = one.question
-    row, may = _row(means, snapshot, one)
+    row, may = _row(adapters, snapshot, one)
     task = snapshot.tasks.task(question.namespace, question.task)
     same = task is not None and task.scope.digest == question.before
     left = snapshot.tasks.remainders(question.namespace, question.task)
@@ -119,14 +119,16 @@ def _whole(means: Means, snapshot: Snapshot, one: StoredAmendment) -> wire.Amend
     )
 
 
-def _row(means: Means, snapshot: Snapshot, one: StoredAmendment) -> tuple[wire.AmendmentRow, tuple[str, ...]]:
+def _row(
+    adapters: Adapters, snapshot: Snapshot, one: StoredAmendment
+) -> tuple[wire.AmendmentRow, tuple[str, ...]]:
     question = one.question
     task = snapshot.tasks.task(question.namespace, question.task)
     lacking, may = "", frozenset[str]()
     if task is not None and one.state is AmendmentState.PENDING:
-        people = see_people(snapshot, question.namespace, means.clock.now())
+        people = see_people(snapshot, question.namespace, adapters.clock.now())
         circle = amendment_circle(snapshot, people, task, question.asker)
-        lacking = people.lacking(question, one.answers, circle, means, means.clock.now())
+        lacking = people.lacking(question, one.answers, circle, adapters, adapters.clock.now())
         may = frozenset(name for need in question.needs for name in askable(need, circle))
     row = wire.AmendmentRow(
         amendment=question.id,
@@ -145,7 +147,7 @@ def _row(means: Means, snapshot: Snapshot, one: StoredAmendment) -> tuple[wire.A
     return row, tuple(sorted(may))
 
 
-def _said(told: AmendmentSaid) -> ApprovalSaid:
+def _said(told: AmendmentUpdate) -> ApprovalSaid:
     return ApprovalSaid(
         approval=told.amendment,
         action="",

@@ -37,7 +37,7 @@ from taskbound.core.policy.operation import SignIn, StepUpError, unmet
 from taskbound.flows.approval.circle import see_people
 from taskbound.flows.approval.fatigue import note_display
 from taskbound.flows.approval.limits import measure, set_limits
-from taskbound.flows.approval.look import Unseen
+from taskbound.flows.approval.look import NeedsProbe
 from taskbound.flows.approval.proof.evidence import give_evidence
 from taskbound.flows.approval.proof.kept import signed_in_by, subject_of
 from taskbound.surfaces.api.auth.sign_in import require_page
@@ -49,14 +49,14 @@ from taskbound.wire import approval as wire
 from taskbound.wire.connection import Done
 
 if TYPE_CHECKING:
-    from taskbound.core.approval import Circle
+    from taskbound.core.approval import EligibleApprovers
     from taskbound.core.approval.fatigue import ApprovalLimits
     from taskbound.core.clock import Instant
     from taskbound.flows.approval.circle import People
-    from taskbound.flows.approval.look import Sight
+    from taskbound.flows.approval.look import OperandFindings
     from taskbound.flows.decision.narrowing import NarrowedTo
     from taskbound.flows.identity.sign_in import SignedIn
-    from taskbound.flows.means import Means
+    from taskbound.flows.means import Adapters
     from taskbound.ports.action import StoredAction
     from taskbound.ports.approval import StoredApproval
     from taskbound.ports.store import Snapshot
@@ -81,7 +81,7 @@ def _list_approvals(reading: Reading, ask: wire.ListApprovals) -> Answer:
     limit = max(1, min(ask.limit, _PAGE))
     states = {_STATES[one] for one in ask.states if one in _STATES}
     of_held = states or not ask.states
-    now, space = reading.means.clock.now(), reading.namespace
+    now, space = reading.adapters.clock.now(), reading.namespace
     amended = bool(ask.before) and reading.snapshot.amendments.amendment(space, ask.before) is not None
     found = (
         reading.snapshot.approvals.approvals(
@@ -90,10 +90,10 @@ def _list_approvals(reading: Reading, ask: wire.ListApprovals) -> Answer:
         if of_held and not amended
         else ()
     )
-    rows = tuple(_row(reading.means, reading.snapshot, one, now)[0] for one in found[:limit])
+    rows = tuple(_row(reading.adapters, reading.snapshot, one, now)[0] for one in found[:limit])
     some: tuple[AmendmentRow, ...] = ()
     if amended or not ask.before:
-        some = amendment_rows(reading.means, reading.snapshot, space, ask, limit + 1)
+        some = amendment_rows(reading.adapters, reading.snapshot, space, ask, limit + 1)
     return wire.ApprovalRows(
         rows=rows, more=len(found) > limit, amendments=some[:limit], more_amendments=len(some) > limit
     )
@@ -109,15 +109,15 @@ async def _show_approval(daemon: Daemon, connection: Connection, ask: wire.ShowA
             actor = daemon.require_person(connection)
         except DeniedError:
             return  # the agent's own look, or that of an account without a person
-        note_display(daemon.means, space, ask.approval, actor)
+        note_display(daemon.adapters, space, ask.approval, actor)
 
     def read() -> Answer:
-        with daemon.means.store.read() as snapshot:
+        with daemon.adapters.store.read() as snapshot:
             reads = snapshot.approvals
             found = reads.approval(space, ask.approval) or reads.approval_of(space, ask.approval)
             if found is None:
                 raise UnknownApprovalError(f"no approval is named `{ask.approval}`")
-            return detail_of(daemon.means, snapshot, found)
+            return detail_of(daemon.adapters, snapshot, found)
 
     with suppress(UnavailableError):  # what takes nothing more is still read, and counts as unseen
         await daemon.first(look)
@@ -134,7 +134,7 @@ async def _answer_approval(daemon: Daemon, connection: Connection, ask: wire.Ans
         said = parse_statement(raw)
         if said.subject is Subject.AMENDMENT:
             return answer_amendment(daemon, connection, raw, signature)
-        sign_in = signed_in_by(daemon.means, connection.principal, said.person)
+        sign_in = signed_in_by(daemon.adapters, connection.principal, said.person)
         told, lacking = daemon.approvals.answer(connection.namespace, raw, signature, sign_in)
         daemon.tell_held_soon([told])
         return wire.ApprovalSaid(
@@ -155,7 +155,7 @@ async def stepped(
     space, about = principal.namespace, parse_statement(statement.encode()).question
 
     def bundle() -> str:
-        with daemon.means.store.read() as snapshot:
+        with daemon.adapters.store.read() as snapshot:
             one = snapshot.approvals.approval(space, about)
             steps = snapshot.approvals.steps_of(space, {about}) if one is None else (one,)
         return next((each.question.bundle for each in steps), "")
@@ -165,7 +165,7 @@ async def stepped(
 
 @as_person(wire.ProveApproval)
 def _prove_approval(act: PersonAct, ask: wire.ProveApproval) -> Answer:
-    told, lacking = give_evidence(act.means, act.namespace, ask.approval, ask.token, act.actor)
+    told, lacking = give_evidence(act.adapters, act.namespace, ask.approval, ask.token, act.actor)
     act.daemon.tell_held_soon([told])
     return wire.ApprovalSaid(
         approval=told.approval, action=told.action, state=told.state.value, missing=lacking
@@ -177,7 +177,7 @@ async def _measure_approvals(daemon: Daemon, connection: Connection, ask: wire.M
     hours = max(1, min(ask.hours, _HOURS))
 
     def read() -> Answer:
-        limits, agents, persons = measure(daemon.means, connection.namespace, hours)
+        limits, agents, persons = measure(daemon.adapters, connection.namespace, hours)
         return wire.ApprovalStats(
             hours=hours,
             limits=_limits(limits),
@@ -211,7 +211,7 @@ async def _limit_approvals(daemon: Daemon, connection: Connection, ask: wire.Lim
     def work() -> Answer:
         actor, owns = daemon.require_giver(connection)
         values = {name: value for name, value in said.items() if value}
-        return _limits(set_limits(daemon.means, connection.namespace, actor=actor, owns=owns, **values))
+        return _limits(set_limits(daemon.adapters, connection.namespace, actor=actor, owns=owns, **values))
 
     return await daemon.first(work)
 
@@ -224,12 +224,12 @@ def _limits(limits: ApprovalLimits) -> wire.ApprovalLimits:
 async def _narrow_approval(daemon: Daemon, connection: Connection, ask: wire.NarrowApproval) -> Answer:
     require_brought(ask.signature)
 
-    def work(sight: Sight | None) -> NarrowedTo | Unseen:
+    def work(sight: OperandFindings | None) -> NarrowedTo | NeedsProbe:
         daemon.require_person(connection)
         raw, signature, less = ask.statement.encode(), ask.signature.encode(), ask.arguments.encode()
-        sign_in = signed_in_by(daemon.means, connection.principal, parse_statement(raw).person)
+        sign_in = signed_in_by(daemon.adapters, connection.principal, parse_statement(raw).person)
         done = daemon.narrowings.narrow(connection.namespace, raw, signature, less, sight, sign_in)
-        if not isinstance(done, Unseen):
+        if not isinstance(done, NeedsProbe):
             daemon.tell_held_soon([done.held])
         return done
 
@@ -250,7 +250,7 @@ async def _narrow_approval(daemon: Daemon, connection: Connection, ask: wire.Nar
 
 @as_person(wire.WithdrawApproval)
 def _withdraw_approval(act: PersonAct, ask: wire.WithdrawApproval) -> Answer:
-    if is_amendment(act.means, act.namespace, ask.approval):
+    if is_amendment(act.adapters, act.namespace, ask.approval):
         over = act.daemon.widenings.withdraw(act.namespace, ask.approval, act.actor, reason=ask.reason)
         return Done(detail=over.state.value)
     told = act.daemon.approvals.withdraw(act.namespace, ask.approval, act.actor, reason=ask.reason)
@@ -271,7 +271,7 @@ async def _leave_hold(daemon: Daemon, connection: Connection, ask: wire.LeaveHol
 
 
 def _row(
-    means: Means, snapshot: Snapshot, one: StoredApproval, now: Instant
+    adapters: Adapters, snapshot: Snapshot, one: StoredApproval, now: Instant
 ) -> tuple[wire.ApprovalRow, tuple[str, ...]]:
     question = one.question
     people = see_people(snapshot, question.namespace, now)
@@ -279,7 +279,7 @@ def _row(
     lacking, may = "", frozenset[str]()
     if task is not None and one.state in OPEN:
         circle = people.circle(snapshot, task, question.tool)
-        lacking = people.lacking(question, one.answers, circle, means, now, plan=one.plan)
+        lacking = people.lacking(question, one.answers, circle, adapters, now, plan=one.plan)
         may = frozenset(name for need in question.needs for name in askable(need, circle))
     row = wire.ApprovalRow(
         approval=question.id,
@@ -300,14 +300,14 @@ def _row(
     return row, tuple(sorted(may))
 
 
-def detail_of(means: Means, snapshot: Snapshot, one: StoredApproval) -> wire.ApprovalDetail:
+def detail_of(adapters: Adapters, snapshot: Snapshot, one: StoredApproval) -> wire.ApprovalDetail:
     """Returns everything that is shown of an approval and that its sheet is made from."""
     question = one.question
     kept = _action(snapshot, one)
     tool = snapshot.tools.tool(question.namespace, question.tool)
     server = snapshot.tools.server(question.namespace, tool.server) if tool is not None else None
     same = server is not None and server.identity == kept.server
-    row, may = _row(means, snapshot, one, means.clock.now())
+    row, may = _row(adapters, snapshot, one, adapters.clock.now())
     before, after = _narrowing(snapshot, one)
     pair = [_action(snapshot, each) for each in (before or one, after or one)]
     return wire.ApprovalDetail(
@@ -376,15 +376,15 @@ async def _look(daemon: Daemon, connection: Connection, ask: wire.LookAtApproval
         signed = await daemon.read(partial(_signed_in, daemon, connection))
     except NotSignedInError:
         return wire.ApprovalPage(person="", acr="", within=0, met=False)
-    principal, means = _principal(signed), daemon.means
+    principal, adapters = _principal(signed), daemon.adapters
     await daemon.authority.authorize(
         principal, "approval:show", wire.ShowApproval(approval=ask.approval)
     )  # 2
     with suppress(UnavailableError):  # it is shown all the same, and counts as unseen
-        await daemon.first(lambda: note_display(means, signed.namespace, ask.approval, signed.actor))
+        await daemon.first(lambda: note_display(adapters, signed.namespace, ask.approval, signed.actor))
 
     def read() -> Answer:
-        with means.store.read() as snapshot:
+        with adapters.store.read() as snapshot:
             found = snapshot.approvals.approval(signed.namespace, ask.approval)
             if found is None:
                 raise UnknownApprovalError(f"no approval is named `{ask.approval}`")
@@ -434,14 +434,14 @@ def _principal(signed: SignedIn) -> Principal:
 
 
 def _page(daemon: Daemon, snapshot: Snapshot, found: StoredApproval, signed: SignedIn) -> wire.ApprovalPage:
-    question, now, person = found.question, daemon.means.clock.now(), signed.actor.name
+    question, now, person = found.question, daemon.adapters.clock.now(), signed.actor.name
     left = unmet(question.steps, SignIn(acr=signed.acr, at=signed.authenticated), now)
     people = see_people(snapshot, question.namespace, now)
     task = snapshot.tasks.task(question.namespace, question.task)
     lacking, statements = "", tuple[wire.PageStatement, ...]()
     if task is not None and found.state in OPEN and not question.plan:
         circle = people.circle(snapshot, task, question.tool)
-        lacking = people.lacking(question, found.answers, circle, daemon.means, now)
+        lacking = people.lacking(question, found.answers, circle, daemon.adapters, now)
         if not left and person in _may(found, circle):
             statements = _statements(found, people, person, now)
     # One way can be asked of an issuer at a time; where several are to be met, no sign-in meets them.
@@ -457,7 +457,7 @@ def _page(daemon: Daemon, snapshot: Snapshot, found: StoredApproval, signed: Sig
     )
 
 
-def _may(found: StoredApproval, circle: Circle) -> frozenset[str]:
+def _may(found: StoredApproval, circle: EligibleApprovers) -> frozenset[str]:
     return frozenset(name for need in found.question.needs for name in askable(need, circle))
 
 

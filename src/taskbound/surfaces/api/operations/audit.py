@@ -38,7 +38,7 @@ async def _export_audit(daemon: Daemon, _connection: Connection, ask: wire.Expor
 
 
 def _page(daemon: Daemon, start: int, limit: int) -> wire.ExportPage:
-    with daemon.means.store.read() as snapshot:
+    with daemon.adapters.store.read() as snapshot:
         size = snapshot.audit.size()
         records = snapshot.audit.records(max(0, start), max(1, min(limit, _PAGE)))
         checkpoint = snapshot.audit.checkpoint()
@@ -75,7 +75,7 @@ async def _prove_record(daemon: Daemon, connection: Connection, ask: wire.ProveR
 def _prove(daemon: Daemon, namespace: str, ask: wire.ProveRecord) -> wire.ProofFile:
     index = ask.index
     if ask.action:
-        with daemon.means.store.read() as snapshot:
+        with daemon.adapters.store.read() as snapshot:
             place = snapshot.audit.place(namespace, ask.action)
         if place is None:
             raise NotCoveredError(f"the record of action `{ask.action}` has no place in the log yet")
@@ -102,7 +102,7 @@ def _tail(daemon: Daemon, ask: wire.TailAudit) -> wire.ExportPage:
     limit = max(1, min(ask.limit, _PAGE))
     if ask.after >= 0:
         return _page(daemon, ask.after + 1, limit)
-    with daemon.means.store.read() as snapshot:
+    with daemon.adapters.store.read() as snapshot:
         size = snapshot.audit.size()
     return _page(daemon, max(0, size - limit), limit)
 
@@ -112,7 +112,7 @@ _ROWS_WAIT: Final = 2.0
 
 
 @dataclass(slots=True)
-class Comparing:
+class LogComparison:
     """A comparison of log and rows: the running one, or the last one."""
 
     task: asyncio.Task[Comparison] | None = None
@@ -128,7 +128,7 @@ class Comparing:
 async def _compare_all_rows(daemon: Daemon, _connection: Connection, ask: CompareRows) -> Answer:
     known = daemon.comparing
     if known.task is None or (ask.anew and known.task.done()):
-        known = daemon.comparing = Comparing()
+        known = daemon.comparing = LogComparison()
         known.task = asyncio.create_task(asyncio.to_thread(_compare, daemon, known))
     await asyncio.wait([known.task], timeout=_ROWS_WAIT)
     if not known.task.done():
@@ -145,6 +145,6 @@ async def _compare_all_rows(daemon: Daemon, _connection: Connection, ask: Compar
     )
 
 
-def _compare(daemon: Daemon, known: Comparing) -> Comparison:
-    with daemon.means.store.read() as snapshot:
+def _compare(daemon: Daemon, known: LogComparison) -> Comparison:
+    with daemon.adapters.store.read() as snapshot:
         return compare_rows(snapshot, known.step)

@@ -31,7 +31,7 @@ from taskbound.core.credential import Step
 from taskbound.core.dataclass import dataclass
 from taskbound.core.identity import UnprovenError
 from taskbound.flows.credential.errors import WrongTellingError
-from taskbound.flows.credential.leasing import Reconciled, Sweep, Telling, lease, take_sweep
+from taskbound.flows.credential.leasing import BrokerReport, Reconciled, Sweep, lease, take_sweep
 from taskbound.flows.credential.leasing import take_reconciled as record_reconciled
 from taskbound.flows.policy.operations import hold
 from taskbound.surfaces.api.auth.authority import based
@@ -46,8 +46,8 @@ if TYPE_CHECKING:
 
     from taskbound.core.credential import Credential
     from taskbound.flows.credential.leasing import Leased
-    from taskbound.flows.means import Means
-    from taskbound.flows.policy.operations import Basis
+    from taskbound.flows.means import Adapters
+    from taskbound.flows.policy.operations import AuthorizationBasis
     from taskbound.ports.store import Transaction
     from taskbound.surfaces.api.server.connection import Connection
     from taskbound.surfaces.api.server.daemon import Daemon
@@ -84,9 +84,9 @@ def require_broker(daemon: Daemon, connection: Connection) -> None:
 async def _give_orders(daemon: Daemon, connection: Connection, ask: wire.LeaseCredentials) -> Answer:
     space = connection.namespace
     waited = daemon.credentials.waited_for(space)
-    asked = partial(lease, daemon.means, space, ask.credentials, waited)
+    asked = partial(lease, daemon.adapters, space, ask.credentials, waited)
     given = await daemon.tellings.take(lambda tx: asked(tx=tx))
-    return wire.Orders(orders=tuple(map(_order, given)), now=daemon.means.clock.now())
+    return wire.Orders(orders=tuple(map(_order, given)), now=daemon.adapters.clock.now())
 
 
 def _order(leased: Leased) -> wire.Order:
@@ -111,7 +111,7 @@ async def _take_minted(daemon: Daemon, connection: Connection, ask: wire.TellMin
     def tell(tx: Transaction | None) -> Credential:
         row = replace(told, tx=tx).minted(sealed=bool(ask.sealed), kept=ask.kept)
         if row.action:
-            with daemon.means.store.read() if tx is None else nullcontext(tx) as seen:
+            with daemon.adapters.store.read() if tx is None else nullcontext(tx) as seen:
                 action = seen.actions.action(row.namespace, row.action)
             holders[:] = [] if action is None else [action.connection]
         return row
@@ -178,8 +178,8 @@ async def _take_swept(daemon: Daemon, connection: Connection, ask: wire.TellSwep
         names=ask.names,
         begun=Instant(ask.begun),
     )
-    revoked = await daemon.first(partial(take_sweep, daemon.means, sweep))
-    daemon.credentials.note_swept(sweep.namespace, sweep.target, daemon.means.clock.now())
+    revoked = await daemon.first(partial(take_sweep, daemon.adapters, sweep))
+    daemon.credentials.note_swept(sweep.namespace, sweep.target, daemon.adapters.clock.now())
     if revoked:
         daemon.credentials.wake(sweep.namespace, [sweep.target])
     return wire.Swept(revoked=revoked)
@@ -197,12 +197,14 @@ async def _take_epoch(daemon: Daemon, connection: Connection, ask: wire.TellEpoc
 @operation(wire.TellReconciled)
 async def _take_reconciled(daemon: Daemon, connection: Connection, ask: wire.TellReconciled) -> Answer:
     told = Reconciled(epoch=ask.epoch, since=ask.since, why=ask.why, ended=ask.ended, targets=ask.targets)
-    await daemon.first(partial(record_reconciled, daemon.means, connection.namespace, told))
+    await daemon.first(partial(record_reconciled, daemon.adapters, connection.namespace, told))
     return Done()
 
 
-def _telling(daemon: Daemon, connection: Connection, credential: str, fence: int) -> Telling:
-    return Telling(means=daemon.means, namespace=connection.namespace, credential=credential, fence=fence)
+def _telling(daemon: Daemon, connection: Connection, credential: str, fence: int) -> BrokerReport:
+    return BrokerReport(
+        adapters=daemon.adapters, namespace=connection.namespace, credential=credential, fence=fence
+    )
 
 
 TOGETHER: Final = 8
@@ -219,19 +221,19 @@ class _Refused:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Telling:
-    bases: Callable[[], tuple[Basis, ...]]
+class _WaitingReport:
+    bases: Callable[[], tuple[AuthorizationBasis, ...]]
     tell: Tell
 
 
-class Tellings:
+class ReportBatcher:
     """The batcher of broker reports; used in the loop."""
 
-    def __init__(self, means: Means, worker: Worker) -> None:
-        self._means = means
+    def __init__(self, adapters: Adapters, worker: Worker) -> None:
+        self._adapters = adapters
         self._loop = worker.loop
-        self._lane: Final[Lane[_Telling, object]] = Lane(worker, self._take, most=TOGETHER)
-        self._waiting: deque[tuple[_Telling, asyncio.Future[object]]] = deque()
+        self._lane: Final[Lane[_WaitingReport, object]] = Lane(worker, self._take, most=TOGETHER)
+        self._waiting: deque[tuple[_WaitingReport, asyncio.Future[object]]] = deque()
         self._groups: float = BURST
         """That may be taken at once, as things stood at `_counted` (rule 2)."""
         self._counted = self._loop.time()
@@ -242,7 +244,7 @@ class Tellings:
         if len(self._waiting) >= WAITING:
             raise OverloadedError(f"{WAITING} requests wait already")
         future: asyncio.Future[object] = self._loop.create_future()
-        self._waiting.append((_Telling(bases=based(), tell=tell), future))
+        self._waiting.append((_WaitingReport(bases=based(), tell=tell), future))
         self._go_on()
         taken = await future
         if isinstance(taken, _Refused):
@@ -274,21 +276,21 @@ class Tellings:
         self._timer = None
         self._go_on()
 
-    def _take(self, tellings: Sequence[_Telling]) -> Sequence[object]:
+    def _take(self, tellings: Sequence[_WaitingReport]) -> Sequence[object]:
         if len(tellings) > 1:
             try:
                 with hold(*(basis for one in tellings for basis in one.bases())):
-                    return self._means.store.write(partial(_all, tellings))
+                    return self._adapters.store.write(partial(_all, tellings))
             except Exception:  # noqa: BLE001, S110 - taking each alone finds the failed one (rule 3)
                 pass
         return [_alone(one) for one in tellings]
 
 
-def _all(tellings: Sequence[_Telling], tx: Transaction) -> list[object]:
+def _all(tellings: Sequence[_WaitingReport], tx: Transaction) -> list[object]:
     return [one.tell(tx) for one in tellings]
 
 
-def _alone(one: _Telling) -> object:
+def _alone(one: _WaitingReport) -> object:
     try:
         with hold(*one.bases()):
             return one.tell(None)

@@ -67,7 +67,7 @@ if TYPE_CHECKING:
 
     from taskbound.core.credential import Credential
     from taskbound.flows.credential.revoking import Revoked
-    from taskbound.flows.means import Moved
+    from taskbound.flows.means import TaskChange
     from taskbound.ports.store import Snapshot, Transaction
     from taskbound.surfaces.api.server.connection import Connection
     from taskbound.surfaces.api.server.daemon import Daemon
@@ -96,7 +96,7 @@ async def _take_one(daemon: Daemon, connection: Connection, ask: wire.TakeCreden
 async def _acknowledge_one(daemon: Daemon, connection: Connection, ask: wire.AcknowledgeCredential) -> Answer:
     space = connection.namespace
     row = await daemon.first(
-        partial(acknowledge_credential, daemon.means, space, ask.credential, connection.name)
+        partial(acknowledge_credential, daemon.adapters, space, ask.credential, connection.name)
     )
     daemon.credentials.acknowledged(connection, row, bound=ask.with_connection)
     return Done()
@@ -111,9 +111,9 @@ async def _await_renewal(daemon: Daemon, connection: Connection, ask: wire.Await
 @operation(wire.EndCredential, injects=True)
 async def _end_one(daemon: Daemon, connection: Connection, ask: wire.EndCredential) -> Answer:
     def work() -> tuple[Credential, Answer]:
-        row = end_own(daemon.means, connection.namespace, ask.credential, daemon.bind(connection))
-        with daemon.means.store.read() as snapshot:
-            return row, credential_row(row, snapshot.targets.mark(), daemon.means.clock.now())
+        row = end_own(daemon.adapters, connection.namespace, ask.credential, daemon.bind(connection))
+        with daemon.adapters.store.read() as snapshot:
+            return row, credential_row(row, snapshot.targets.mark(), daemon.adapters.clock.now())
 
     row, said = await daemon.first(work)
     if row.state not in _OVER:
@@ -125,11 +125,11 @@ async def _end_one(daemon: Daemon, connection: Connection, ask: wire.EndCredenti
 @operation(wire.RevokeCredentials)
 async def _revoke_some(daemon: Daemon, connection: Connection, ask: wire.RevokeCredentials) -> Answer:
     def work(tx: Transaction | None = None) -> Revoked:
-        with daemon.means.store.read() if tx is None else nullcontext(tx) as snapshot:
+        with daemon.adapters.store.read() if tx is None else nullcontext(tx) as snapshot:
             require_task(snapshot, connection.namespace, ask.task)
             require_target(snapshot, connection.namespace, ask.target)
         return revoke_credentials(
-            daemon.means,
+            daemon.adapters,
             connection.namespace,
             credential=ask.credential,
             task=ask.task,
@@ -149,7 +149,7 @@ async def _revoke_some(daemon: Daemon, connection: Connection, ask: wire.RevokeC
 async def _sweep_targets(daemon: Daemon, connection: Connection, ask: wire.SweepTargets) -> Answer:
     def work() -> list[str]:
         daemon.require_person(connection)
-        with daemon.means.store.read() as snapshot:
+        with daemon.adapters.store.read() as snapshot:
             names = [one.name for one in snapshot.targets.targets(connection.namespace)]
         if ask.target and ask.target not in names:
             raise BadFilterError(f"no target is named `{shown(ask.target)}`", where="target")
@@ -166,7 +166,7 @@ def _list_credentials(reading: Reading, ask: wire.ListCredentials) -> Answer:
     limit = max(1, min(ask.limit, _PAGE))
     states = _states(ask.states)
     space = reading.namespace
-    now = reading.means.clock.now()
+    now = reading.adapters.clock.now()
     require_target(reading.snapshot, space, ask.target)
     if ask.overdue:
         found = _overdue(reading.snapshot, space, ask.target, now)
@@ -209,7 +209,7 @@ def _overdue(snapshot: Snapshot, namespace: str, target: str, now: Instant) -> t
 @from_snapshot(wire.ShowCredential)
 def _show_credential(reading: Reading, ask: wire.ShowCredential) -> Answer:
     found = _require(reading.snapshot, reading.namespace, ask.credential)
-    return credential_row(found, reading.snapshot.targets.mark(), reading.means.clock.now())
+    return credential_row(found, reading.snapshot.targets.mark(), reading.adapters.clock.now())
 
 
 def _require(snapshot: Snapshot, namespace: str, name: str) -> Credential:
@@ -345,8 +345,8 @@ class CredentialDesk:
             self._waiting.pop(key, None)
 
     async def _no_more(self, key: Key) -> TaskboundError:
-        means = self._daemon.means
-        row = await self._daemon.first(partial(end_one_due, means, *key))
+        adapters = self._daemon.adapters
+        row = await self._daemon.first(partial(end_one_due, adapters, *key))
         if row is None:
             row = (await self._daemon.read(partial(self._rows, [key])))[0]
         self.tell((row,))
@@ -357,7 +357,7 @@ class CredentialDesk:
         return StillMintingError(f"`{row.id}` is still being minted")
 
     def _of_asker(self, connection: Connection, credential: str) -> Credential:
-        with self._daemon.means.store.read() as snapshot:
+        with self._daemon.adapters.store.read() as snapshot:
             return require_asker(snapshot, connection.namespace, credential, connection.name)
 
     def minted(self, row: Credential, connection: str, sealed: str) -> None:
@@ -394,7 +394,7 @@ class CredentialDesk:
         held = self._open.get(key)
         if held is None:
             return
-        report = report_of(row, held.connection, self._daemon.means.clock.now())
+        report = report_of(row, held.connection, self._daemon.adapters.clock.now())
         if report is None:
             return
         del self._open[key]
@@ -429,7 +429,7 @@ class CredentialDesk:
 
     async def _end_left(self) -> None:
         for key, task in tuple(self._left.items()):
-            row = await self._daemon.first(partial(end_own, self._daemon.means, *key, task, LEFT))
+            row = await self._daemon.first(partial(end_own, self._daemon.adapters, *key, task, LEFT))
             self._left.pop(key, None)
             self.tell((row,))
             self.wake(row.namespace, [row.target])
@@ -450,11 +450,11 @@ class CredentialDesk:
             self.tell(await self._daemon.read(partial(self._rows, keys)))
 
     def _rows(self, keys: Sequence[Key]) -> list[Credential]:
-        with self._daemon.means.store.read() as snapshot:
+        with self._daemon.adapters.store.read() as snapshot:
             found = (snapshot.credentials.credential(*key) for key in keys)
             return [one for one in found if one is not None]
 
-    def moved(self, changes: Sequence[Moved]) -> None:
+    def moved(self, changes: Sequence[TaskChange]) -> None:
         """Takes the changes of tasks, and with them the changes of their credentials."""
         spaces = {one.namespace for one in changes}
         if (
@@ -467,7 +467,7 @@ class CredentialDesk:
 
     async def _follow(self, tasks: set[Key]) -> None:
         def read() -> set[Key]:
-            with self._daemon.means.store.read() as snapshot:
+            with self._daemon.adapters.store.read() as snapshot:
                 return {
                     (space, row.target)
                     for space, task in tasks
@@ -485,7 +485,7 @@ class CredentialDesk:
 
         async def tell() -> None:
             def read() -> list[str]:
-                with self._daemon.means.store.read() as snapshot:
+                with self._daemon.adapters.store.read() as snapshot:
                     return [one.name for one in snapshot.targets.targets(connection.namespace)]
 
             for target in await self._daemon.read(read):

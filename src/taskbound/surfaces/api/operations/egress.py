@@ -52,7 +52,7 @@ from taskbound.flows.tool.secret import ServerTokens, slots_of
 from taskbound.surfaces.api.operations.action import answer_of, decided
 from taskbound.surfaces.api.operations.show import read_spec
 from taskbound.surfaces.api.server.operation import operation
-from taskbound.surfaces.api.server.worker import Asked
+from taskbound.surfaces.api.server.worker import WaitingCall
 from taskbound.wire import egress as wire
 from taskbound.wire.action import Decide
 from taskbound.wire.connection import Done
@@ -171,7 +171,7 @@ async def _show_sealed(daemon: Daemon, connection: Connection, ask: wire.ShowSea
     def read() -> Answer:
         for one in looking:
             daemon.identify(one)
-        with daemon.means.store.read() as snapshot:
+        with daemon.adapters.store.read() as snapshot:
             server = snapshot.tools.server(space, ask.server)
             if server is None or server.is_target:
                 raise UnknownServerError(f"no server is named `{ask.server}`")
@@ -192,7 +192,7 @@ async def _show_sealed(daemon: Daemon, connection: Connection, ask: wire.ShowSea
                 for one in secrets
                 if one.sealed
             ),
-            now=daemon.means.clock.now(),
+            now=daemon.adapters.clock.now(),
             tasks=live,
             ended=ended,
         )
@@ -203,7 +203,7 @@ async def _show_sealed(daemon: Daemon, connection: Connection, ask: wire.ShowSea
 @operation(wire.TellToken)
 async def _tell_token(daemon: Daemon, connection: Connection, ask: wire.TellToken) -> Answer:
     """Records the life of a token (rule 4); without a task, of a listing person."""
-    tokens, space = ServerTokens(daemon.means), connection.namespace
+    tokens, space = ServerTokens(daemon.adapters), connection.namespace
     await _bury(daemon, space)
     looking = _of_process(daemon.connections.persons(), space, ask.holder) if ask.holder is not None else []
     for one in looking:
@@ -215,18 +215,18 @@ async def _tell_token(daemon: Daemon, connection: Connection, ask: wire.TellToke
         tokens.record(space, ask, look=bool(looking))
 
     await daemon.first(record)
-    daemon.connections.tokens.note(space, teller_of(connection), ask, daemon.means.clock.now())
+    daemon.connections.tokens.note(space, teller_of(connection), ask, daemon.adapters.clock.now())
     return Done()
 
 
 async def _bury(daemon: Daemon, namespace: str) -> None:
-    tokens = ServerTokens(daemon.means)
+    tokens = ServerTokens(daemon.adapters)
 
     async def record(told: wire.TellToken) -> None:
         await daemon.first(partial(tokens.record, namespace, told))
 
     present = daemon.connections.egresses()
-    await daemon.connections.tokens.bury(namespace, present, daemon.means.clock.now, record)
+    await daemon.connections.tokens.bury(namespace, present, daemon.adapters.clock.now, record)
 
 
 @operation(wire.ShowPermit)
@@ -235,7 +235,7 @@ async def _show_permit(daemon: Daemon, connection: Connection, ask: wire.ShowPer
     held = frozenset(one.name for one in gateways_of(daemon, space, ask.holder))
 
     def read() -> Answer:
-        with daemon.means.store.read() as snapshot:
+        with daemon.adapters.store.read() as snapshot:
             action = snapshot.actions.action(space, ask.action)
             if action is None or action.connection not in held or action.state is not ActionState.PERMITTED:
                 raise NoPermitError("no permit of this action is open for the process that asks")
@@ -249,7 +249,7 @@ async def _show_permit(daemon: Daemon, connection: Connection, ask: wire.ShowPer
             sha256=sha256(action.arguments).hexdigest(),
             at=action.at,
             until=action.until,
-            now=daemon.means.clock.now(),
+            now=daemon.adapters.clock.now(),
             secrets=tuple((one.slot, one.number) for one in secrets if one.sealed),
             key=action.key,
             task=action.task,
@@ -264,7 +264,7 @@ async def _show_answer(daemon: Daemon, connection: Connection, ask: wire.ShowAns
     held = frozenset(one.name for one in gateways_of(daemon, space, ask.holder))
 
     def read() -> Answer:
-        with daemon.means.store.read() as snapshot:
+        with daemon.adapters.store.read() as snapshot:
             action = snapshot.actions.action(space, ask.action)
             if action is None or action.connection not in held:
                 raise NoAnswerError("the process that asks has had no such action decided")
@@ -278,7 +278,7 @@ async def _show_answer(daemon: Daemon, connection: Connection, ask: wire.ShowAns
             sha256=sha256(action.arguments).hexdigest(),
             answer_sha256=action.answer_digest,
             finished=action.finished,
-            now=daemon.means.clock.now(),
+            now=daemon.adapters.clock.now(),
         )
 
     return await daemon.read(read)
@@ -307,7 +307,7 @@ def _of_process(some: Iterable[Connection], namespace: str, holder: wire.Holder)
 def require_any_live(daemon: Daemon, snapshot: Snapshot, namespace: str, tasks: list[str]) -> tuple[str, ...]:
     """Returns the live ones of these tasks, sorted; raises DeniedError if there are none (rule 3)."""
     require_not_stopped(snapshot.revocation.kill_switch(namespace))
-    now = daemon.means.clock.now()
+    now = daemon.adapters.clock.now()
     refusal: DeniedError | None = None
     live: set[str] = set()
     for task in tasks:
@@ -345,7 +345,7 @@ async def _inject(daemon: Daemon, connection: Connection, ask: InjectCredential)
     (agent,) = agents
 
     def read() -> Source:
-        with daemon.means.store.read() as snapshot:
+        with daemon.adapters.store.read() as snapshot:
             require_any_live(daemon, snapshot, space, [ask.task])
             source = _source(snapshot, space, agent, ask)
             if ask.renews:
@@ -367,7 +367,9 @@ async def _inject(daemon: Daemon, connection: Connection, ask: InjectCredential)
         wait=ask.wait,
         recipient=ask.recipient,
     )
-    return answer_of(daemon, connection, await decided(daemon, Asked(connection=connection, ask=decide)))  # 3
+    return answer_of(
+        daemon, connection, await decided(daemon, WaitingCall(connection=connection, ask=decide))
+    )  # 3
 
 
 def _source(snapshot: Snapshot, namespace: str, agent: str, ask: InjectCredential) -> Source:

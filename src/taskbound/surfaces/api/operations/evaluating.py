@@ -31,7 +31,7 @@ from taskbound.core.token import UnknownTokenError
 from taskbound.core.tool import NotAToolError, credential_kind, parse_tool_name
 from taskbound.core.tool.errors import BadServerNameError, BadToolNameError, ForeignCharacterError
 from taskbound.flows.approval.hold.holds import MOST_WAIT
-from taskbound.flows.decision.tokens import Enforcing
+from taskbound.flows.decision.tokens import AskingService
 from taskbound.flows.token.standing import require_token_goes_on
 from taskbound.surfaces.api.auth.network import seat_of_task
 from taskbound.surfaces.api.operations.acting import not_permitted, permitted, require_token
@@ -40,7 +40,7 @@ from taskbound.surfaces.api.operations.service import is_service_seat, require_s
 from taskbound.surfaces.api.server.operation import operation
 from taskbound.surfaces.api.server.reply import family_of
 from taskbound.surfaces.api.server.tracing import watching
-from taskbound.surfaces.api.server.worker import Asked
+from taskbound.surfaces.api.server.worker import WaitingCall
 from taskbound.wire import action as wire
 from taskbound.wire.frame import FrameError
 
@@ -138,7 +138,7 @@ async def _evaluate(
     except TaskboundError as error:
         await daemon.first(partial(_record_undecided, daemon, seat, one, error))
         return _why_not(error, code=error.code, message=error.message)
-    asked = Asked(
+    asked = WaitingCall(
         connection=mine,
         ask=wire.Decide(
             tool=one.tool,
@@ -164,7 +164,7 @@ async def _evaluate(
 def _shown_to(daemon: Daemon, seat: Connection, token: str) -> Connection:
     principal = require_service_seat(seat)
     proof = principal.proof
-    with daemon.means.store.read() as snapshot:
+    with daemon.adapters.store.read() as snapshot:
         own = snapshot.tokens.token(seat.namespace, proof.token if isinstance(proof, TokenProof) else "")
         service = snapshot.services.service(seat.namespace, principal.name)
     if own is None or service is None:
@@ -173,7 +173,7 @@ def _shown_to(daemon: Daemon, seat: Connection, token: str) -> Connection:
         token, audience=service.audience, namespace=seat.namespace, stands=require_token_goes_on
     )
     found = seat_of_task(daemon, agent.principal, agent.token.task)
-    found.enforcing = Enforcing(service=service.name, key=own.proven_by, token=own.id)
+    found.enforcing = AskingService(service=service.name, key=own.proven_by, token=own.id)
     return found
 
 

@@ -113,8 +113,8 @@ def _of_run(
     daemon: Daemon, connection: Connection, gateways: frozenset[tuple[int, int]], bound: str = ""
 ) -> str | None:
     """Returns the agent of the nearest run; empty if a gateway is nearer (rule 2), None without a run."""
-    now = daemon.means.clock.now()
-    with daemon.means.store.read() as snapshot:
+    now = daemon.adapters.clock.now()
+    with daemon.adapters.store.read() as snapshot:
         if bound:
             require_live(bound, snapshot.tasks.heads(connection.namespace, {bound}), now)
         space = connection.namespace
@@ -141,7 +141,12 @@ async def _add_person(daemon: Daemon, connection: Connection, ask: wire.Register
         else:
             actor = daemon.require_person(connection)
         register_person(
-            daemon.means, connection.namespace, ask.name, uid=ask.uid, actor=actor, owner_uid=daemon.owner_uid
+            daemon.adapters,
+            connection.namespace,
+            ask.name,
+            uid=ask.uid,
+            actor=actor,
+            owner_uid=daemon.owner_uid,
         )
         daemon.views.forget()
 
@@ -211,7 +216,7 @@ def _suspend_agent(act: PersonAct, ask: wire.SuspendAgent) -> Ended:
 @as_person(wire.SetRisk)
 def _set_risk(act: PersonAct, ask: wire.SetRisk) -> None:
     say_risk(
-        act.means, act.daemon.views, act.namespace, ask.name, ask.level, reason=ask.reason, actor=act.actor
+        act.adapters, act.daemon.views, act.namespace, ask.name, ask.level, reason=ask.reason, actor=act.actor
     )
 
 
@@ -238,7 +243,7 @@ def _detail(snapshot: Snapshot, agent: Agent) -> wire.AgentDetail:
 @as_giver(wire.LinkAccount)
 def _link(act: GiverAct, ask: wire.LinkAccount) -> None:
     link_account(
-        act.means,
+        act.adapters,
         act.namespace,
         ask.person,
         issuer=ask.issuer,
@@ -251,7 +256,7 @@ def _link(act: GiverAct, ask: wire.LinkAccount) -> None:
 @as_giver(wire.UnlinkAccount)
 def _unlink(act: GiverAct, ask: wire.UnlinkAccount) -> Ended:
     moved = unlink_account(
-        act.means,
+        act.adapters,
         act.namespace,
         ask.person,
         issuer=ask.issuer,
@@ -278,7 +283,7 @@ def _list_accounts(reading: Reading, ask: wire.ListAccounts) -> Answer:
 
 @from_snapshot(wire.ListSessions)
 def _list_sessions(reading: Reading, ask: wire.ListSessions) -> Answer:
-    now = reading.means.clock.now()
+    now = reading.adapters.clock.now()
     found = reading.snapshot.accounts.sessions(reading.namespace)
     rows = (
         wire.SessionRow(
@@ -299,13 +304,13 @@ def _list_sessions(reading: Reading, ask: wire.ListSessions) -> Answer:
 
 @as_giver(wire.EndSession)
 def _put_session_out(act: GiverAct, ask: wire.EndSession) -> None:
-    end_session(act.means, act.namespace, ask.session, actor=act.actor, owns=act.owns)
+    end_session(act.adapters, act.namespace, ask.session, actor=act.actor, owns=act.owns)
 
 
 @as_giver(wire.SetIssuerGroups)
 def _put_groups(act: GiverAct, ask: wire.SetIssuerGroups) -> Ended:
     moved = set_issuer_groups(
-        act.means,
+        act.adapters,
         act.namespace,
         ask.name,
         claim=ask.claim,
@@ -332,7 +337,9 @@ async def _set_grantable(daemon: Daemon, connection: Connection, ask: wire.SetPe
 
     def work() -> None:
         actor, owns = daemon.require_giver(connection)
-        set_person_grantable(daemon.means, connection.namespace, ask.name, grantable, actor=actor, owns=owns)
+        set_person_grantable(
+            daemon.adapters, connection.namespace, ask.name, grantable, actor=actor, owns=owns
+        )
         daemon.views.forget()
 
     await daemon.first(work)
@@ -341,12 +348,12 @@ async def _set_grantable(daemon: Daemon, connection: Connection, ask: wire.SetPe
 
 @as_giver(wire.AddGroup)
 def _add_group(act: GiverAct, ask: wire.AddGroup) -> None:
-    Groups(act.means).add(act.namespace, ask.name, act.actor, owns=act.owns)
+    Groups(act.adapters).add(act.namespace, ask.name, act.actor, owns=act.owns)
 
 
 @as_giver(wire.SetMember)
 def _set_member(act: GiverAct, ask: wire.SetMember) -> Ended:
-    moved = Groups(act.means).set_member(
+    moved = Groups(act.adapters).set_member(
         act.namespace, ask.group, ask.person, member=ask.member, actor=act.actor, owns=act.owns
     )
     act.daemon.views.forget()
@@ -359,7 +366,9 @@ async def _set_group_grantable(daemon: Daemon, connection: Connection, ask: wire
 
     def work() -> None:
         actor, owns = daemon.require_giver(connection)
-        Groups(daemon.means).set_grantable(connection.namespace, ask.name, grantable, actor=actor, owns=owns)
+        Groups(daemon.adapters).set_grantable(
+            connection.namespace, ask.name, grantable, actor=actor, owns=owns
+        )
         daemon.views.forget()
 
     await daemon.first(work)

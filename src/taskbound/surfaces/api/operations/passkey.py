@@ -68,7 +68,7 @@ if TYPE_CHECKING:
     from taskbound.flows.identity.enrollment import Progress
     from taskbound.ports.approval import StoredApproval
     from taskbound.ports.store import Snapshot
-    from taskbound.surfaces.api.page.sitting import Desk
+    from taskbound.surfaces.api.page.sitting import PagePurpose
     from taskbound.surfaces.api.server.connection import Connection
     from taskbound.surfaces.api.server.daemon import Daemon
     from taskbound.surfaces.api.server.operation import GiverAct
@@ -89,7 +89,7 @@ class NoPasskeyError(DeniedError):
 
 @operation(OpenEnrollment)
 async def _open_enrollment(daemon: Daemon, connection: Connection, ask: OpenEnrollment) -> Answer:
-    def look() -> Desk:
+    def look() -> PagePurpose:
         actor, owns = daemon.require_giver(connection)
         if ask.person != actor.name and not owns:
             raise NotKeyHolderError(f"`{actor.name}` can't propose a key of `{ask.person}`")
@@ -103,21 +103,21 @@ async def _open_enrollment(daemon: Daemon, connection: Connection, ask: OpenEnro
 def _confirm_key(act: GiverAct, ask: ConfirmPersonKey) -> Answer:
     """Takes the signature of a new passkey after its fingerprint was compared (rule 3)."""
     signature = act.daemon.pages.kept(act.namespace, ask.key)
-    with act.means.store.read() as snapshot:
+    with act.adapters.store.read() as snapshot:
         key = require_key(snapshot, act.namespace, ask.key)
     if signature is None or key.fingerprint != ask.fingerprint:
         raise NoPasskeyError(f"no passkey `{ask.key}` with that fingerprint has signed on a page")
-    progress = Enrollments(act.means).prove(act.namespace, ask.key, signature, act.actor, owns=act.owns)
+    progress = Enrollments(act.adapters).prove(act.namespace, ask.key, signature, act.actor, owns=act.owns)
     return detail_of(act.daemon, progress)
 
 
 @operation(OpenVouching)
 async def _open_vouching(daemon: Daemon, connection: Connection, ask: OpenVouching) -> Answer:
-    def look() -> Desk:
+    def look() -> PagePurpose:
         actor, owns = daemon.require_giver(connection)
-        with daemon.means.store.read() as snapshot:
+        with daemon.adapters.store.read() as snapshot:
             require_key(snapshot, connection.namespace, ask.key)
-            own = _passkey(snapshot, connection.namespace, actor, ask.voucher, daemon.means.clock.now())
+            own = _passkey(snapshot, connection.namespace, actor, ask.voucher, daemon.adapters.clock.now())
         opener = daemon.authority.principal_of(connection)
         return _Vouching(daemon, opener, ask.key, own, actor, owns=owns)
 
@@ -126,13 +126,13 @@ async def _open_vouching(daemon: Daemon, connection: Connection, ask: OpenVouchi
 
 @operation(OpenApproval)
 async def _open_approval(daemon: Daemon, connection: Connection, ask: OpenApproval) -> Answer:
-    def look() -> Desk:
+    def look() -> PagePurpose:
         actor = daemon.require_person(connection)
         if ask.retries and (ask.deny or not 0 < ask.retries <= MOST_RETRIES):
             raise BadStatementError(f"only a yes covers retries, and {MOST_RETRIES} at most")
         space, opener = connection.namespace, daemon.authority.principal_of(connection)
-        with daemon.means.store.read() as snapshot:
-            own = _passkey(snapshot, space, actor, ask.key, daemon.means.clock.now())
+        with daemon.adapters.store.read() as snapshot:
+            own = _passkey(snapshot, space, actor, ask.key, daemon.adapters.clock.now())
             reads = snapshot.approvals
             plan = reads.plan(space, ask.approval)
             if plan is not None:
@@ -146,7 +146,9 @@ async def _open_approval(daemon: Daemon, connection: Connection, ask: OpenApprov
         if found.question.digest != ask.digest:
             raise OtherQuestionError("what is asked is not what was seen: the digest is another one")
         said = AnswerKind.DENY if ask.deny else AnswerKind.APPROVE
-        require_signed_in(said, found.question.steps, None, daemon.means.clock.now())  # no page knows of any
+        require_signed_in(
+            said, found.question.steps, None, daemon.adapters.clock.now()
+        )  # no page knows of any
         return _Answering(daemon, opener, found.question.id, own, ask)
 
     return await _opened(daemon, await daemon.first(look), ask.network)
@@ -171,7 +173,7 @@ class _Enrolling:
 
     async def begin(self) -> PageShown:
         def read() -> tuple[str, ...]:
-            with self._daemon.means.store.read() as snapshot:
+            with self._daemon.adapters.store.read() as snapshot:
                 return tuple(
                     encode_base64url(parse_passkey(one.public).credential)
                     for one in snapshot.identities.person_keys(self.namespace)
@@ -202,7 +204,7 @@ class _Enrolling:
         )
 
         def work() -> Progress:
-            return Enrollments(self._daemon.means).propose(
+            return Enrollments(self._daemon.adapters).propose(
                 self.namespace,
                 offer,
                 self._actor,
@@ -223,9 +225,9 @@ class _Enrolling:
         signature = render_assertion(assertion)
 
         def look() -> PersonKey:
-            with self._daemon.means.store.read() as snapshot:
+            with self._daemon.adapters.store.read() as snapshot:
                 key = require_key(snapshot, self.namespace, self._key)
-            self._daemon.means.signatures.verify(key, enrollment_statement(key), signature)
+            self._daemon.adapters.signatures.verify(key, enrollment_statement(key), signature)
             return key
 
         key = await self._daemon.read(look)
@@ -251,8 +253,8 @@ class _Vouching:
 
     async def begin(self) -> PageShown:
         def read() -> Progress:
-            with self._daemon.means.store.read() as snapshot:
-                return Enrollments(self._daemon.means).look(snapshot, self._own.namespace, self._key)
+            with self._daemon.adapters.store.read() as snapshot:
+                return Enrollments(self._daemon.adapters).look(snapshot, self._own.namespace, self._key)
 
         await self._daemon.authority.authorize(
             self._opener, "person-key:show", ShowPersonKey(key=self._key)
@@ -270,7 +272,7 @@ class _Vouching:
             raise PasskeyUnreadableError("nothing like that is to be signed here")
 
         def work() -> Progress:
-            return Enrollments(self._daemon.means).vouch(
+            return Enrollments(self._daemon.adapters).vouch(
                 self._own.namespace,
                 self._key,
                 voucher=self._own.id,
@@ -302,7 +304,7 @@ class _Answering:
 
     async def begin(self) -> PageShown:
         def read() -> tuple[Question, str]:
-            with self._daemon.means.store.read() as snapshot:
+            with self._daemon.adapters.store.read() as snapshot:
                 found = snapshot.approvals.approval(self._own.namespace, self._question)
                 if found is None:
                     raise UnknownApprovalError(f"no approval is named `{self._question}`")
@@ -315,7 +317,7 @@ class _Answering:
         shown_to = Actor(name=self.person, proof=f"page of {self._own.kind.value} {self._own.fingerprint}")
         with suppress(UnavailableError):  # it is shown all the same, and counts as unseen
             await self._daemon.first(
-                lambda: note_display(self._daemon.means, self._own.namespace, self._question, shown_to)
+                lambda: note_display(self._daemon.adapters, self._own.namespace, self._question, shown_to)
             )
         question, sheet = await self._daemon.read(read)
         kind = AnswerKind.DENY if self._deny else yes_of(question, self.person)
@@ -360,13 +362,13 @@ class _Answering:
             digest=question.digest,
             person=self.person,
             key=self._own.id,
-            at=self._daemon.means.clock.now(),
+            at=self._daemon.adapters.clock.now(),
             retries=self._retries,
         )
         return render_statement(said)
 
 
-async def _opened(daemon: Daemon, desk: Desk, network: str) -> PageOpened:
+async def _opened(daemon: Daemon, desk: PagePurpose, network: str) -> PageOpened:
     address = await daemon.pages.open(desk, network=network)
     return PageOpened(address=address, person=desk.person, seconds=int(daemon.pages.limits.life))
 

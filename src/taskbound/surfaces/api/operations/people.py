@@ -39,7 +39,7 @@ async def _propose_key(daemon: Daemon, connection: Connection, ask: wire.Propose
 
     def work() -> Answer:
         actor, owns = daemon.require_giver(connection)
-        progress = Enrollments(daemon.means).propose(
+        progress = Enrollments(daemon.adapters).propose(
             connection.namespace, offer, actor, owns=owns, agent_accounts=daemon.agent_accounts
         )
         return detail_of(daemon, progress)
@@ -53,7 +53,7 @@ async def _prove_key(daemon: Daemon, connection: Connection, ask: wire.ProvePers
 
     def work() -> Answer:
         actor, owns = daemon.require_giver(connection)
-        progress = Enrollments(daemon.means).prove(
+        progress = Enrollments(daemon.adapters).prove(
             connection.namespace, ask.key, ask.signature.encode(), actor, owns=owns
         )
         return detail_of(daemon, progress)
@@ -67,7 +67,7 @@ async def _vouch_key(daemon: Daemon, connection: Connection, ask: wire.VouchPers
 
     def work() -> Answer:
         actor, owns = daemon.require_giver(connection)
-        progress = Enrollments(daemon.means).vouch(
+        progress = Enrollments(daemon.adapters).vouch(
             connection.namespace,
             ask.key,
             voucher=ask.voucher,
@@ -82,12 +82,12 @@ async def _vouch_key(daemon: Daemon, connection: Connection, ask: wire.VouchPers
 
 @as_giver(wire.WithdrawPersonKey)
 def _withdraw_key(act: GiverAct, ask: wire.WithdrawPersonKey) -> None:
-    withdraw(act.means, act.namespace, ask.key, act.actor, owns=act.owns, reason=ask.reason)
+    withdraw(act.adapters, act.namespace, ask.key, act.actor, owns=act.owns, reason=ask.reason)
 
 
 @from_snapshot(wire.ListPersonKeys)
 def _list_keys(reading: Reading, _ask: wire.ListPersonKeys) -> Answer:
-    now = reading.means.clock.now()
+    now = reading.adapters.clock.now()
     persons = reading.snapshot.identities.persons(reading.namespace)
     keys = reading.snapshot.identities.person_keys(reading.namespace)
     demo = reading.snapshot.identities.namespace(reading.namespace).demo
@@ -97,8 +97,8 @@ def _list_keys(reading: Reading, _ask: wire.ListPersonKeys) -> Answer:
 @operation(wire.ShowPersonKey)
 async def _show_key(daemon: Daemon, connection: Connection, ask: wire.ShowPersonKey) -> Answer:
     def read() -> Answer:
-        with daemon.means.store.read() as snapshot:
-            progress = Enrollments(daemon.means).look(snapshot, connection.namespace, ask.key)
+        with daemon.adapters.store.read() as snapshot:
+            progress = Enrollments(daemon.adapters).look(snapshot, connection.namespace, ask.key)
         return detail_of(daemon, progress)
 
     return await daemon.read(read)
@@ -106,25 +106,25 @@ async def _show_key(daemon: Daemon, connection: Connection, ask: wire.ShowPerson
 
 @as_giver(wire.SetDemo)
 def _set_namespace_demo(act: GiverAct, ask: wire.SetDemo) -> None:
-    set_demo(act.means, act.namespace, demo=ask.demo, actor=act.actor, owns=act.owns)
+    set_demo(act.adapters, act.namespace, demo=ask.demo, actor=act.actor, owns=act.owns)
 
 
 @as_giver(wire.LeavePerson)
 def _leave_person(act: GiverAct, ask: wire.LeavePerson) -> Ended:
-    people = People(act.means, act.daemon.views)
+    people = People(act.adapters, act.daemon.views)
     moved = people.leave(act.namespace, ask.name, act.actor, owns=act.owns, reason=ask.reason)
     return Ended(moved, Done(detail=f"{len(moved)} tasks paused"))
 
 
 @as_giver(wire.ReturnPerson)
 def _return_person(act: GiverAct, ask: wire.ReturnPerson) -> None:
-    People(act.means, act.daemon.views).come_back(act.namespace, ask.name, act.actor, owns=act.owns)
+    People(act.adapters, act.daemon.views).come_back(act.namespace, ask.name, act.actor, owns=act.owns)
 
 
 @as_giver(wire.LinkPersons)
 def _link(act: GiverAct, ask: wire.LinkPersons) -> Answer:
     changed = link_persons(
-        act.means, act.namespace, ask.one, ask.other, linked=ask.linked, actor=act.actor, owns=act.owns
+        act.adapters, act.namespace, ask.one, ask.other, linked=ask.linked, actor=act.actor, owns=act.owns
     )
     act.daemon.views.forget()
     return Done(detail=", ".join(changed))
@@ -132,7 +132,7 @@ def _link(act: GiverAct, ask: wire.LinkPersons) -> Answer:
 
 @as_giver(wire.SetAnswering)
 def _set_answering(act: GiverAct, ask: wire.SetAnswering) -> None:
-    People(act.means, act.daemon.views).set_answering(
+    People(act.adapters, act.daemon.views).set_answering(
         act.namespace, ask.name, owner=ask.owner, approvers=ask.approvers, actor=act.actor, owns=act.owns
     )
 
@@ -140,11 +140,11 @@ def _set_answering(act: GiverAct, ask: wire.SetAnswering) -> None:
 def detail_of(daemon: Daemon, progress: Progress) -> wire.PersonKeyDetail:
     """Returns one key and the statements to sign for it."""
     key = progress.key
-    with daemon.means.store.read() as snapshot:
+    with daemon.adapters.store.read() as snapshot:
         persons = snapshot.identities.persons(key.namespace)
         demo = snapshot.identities.namespace(key.namespace).demo
     return wire.PersonKeyDetail(
-        row=_row(key, persons, daemon.means.clock.now()),
+        row=_row(key, persons, daemon.adapters.clock.now()),
         statement=progress.statement.decode(),
         vouching=progress.vouching.value,
         can=progress.can,

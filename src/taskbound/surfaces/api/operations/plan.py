@@ -53,9 +53,9 @@ if TYPE_CHECKING:
     from taskbound.core.approval import Plan
     from taskbound.core.identity.person_key import PersonKey
     from taskbound.core.identity.proof import Principal
-    from taskbound.flows.approval.look import Sight, Unseen
-    from taskbound.flows.approval.plan import Whole
-    from taskbound.flows.means import Means
+    from taskbound.flows.approval.look import NeedsProbe, OperandFindings
+    from taskbound.flows.approval.plan import PlanWithApprovals
+    from taskbound.flows.means import Adapters
     from taskbound.ports.approval import StoredPlan
     from taskbound.ports.store import Snapshot
     from taskbound.surfaces.api.server.connection import Connection
@@ -70,7 +70,7 @@ if TYPE_CHECKING:
 async def _propose_plan(daemon: Daemon, connection: Connection, ask: wire.ProposePlan) -> Answer:
     steps = [Step(tool=one.tool, arguments=one.arguments.encode()) for one in ask.steps]
 
-    def work(sight: Sight | None) -> Plan | Unseen:
+    def work(sight: OperandFindings | None) -> Plan | NeedsProbe:
         by = _require_proposer(daemon, connection, ask.task)
         return daemon.planning.ask(connection.namespace, ask.task, steps, by, sight)
 
@@ -82,7 +82,7 @@ async def _propose_plan(daemon: Daemon, connection: Connection, ask: wire.Propos
 
 def _require_proposer(daemon: Daemon, connection: Connection, task: str) -> Proposer:
     space = connection.namespace
-    with daemon.means.store.read() as snapshot:
+    with daemon.adapters.store.read() as snapshot:
         nearest = nearest_run(snapshot, space, daemon.boot, connection.peer.ancestry)
     beneath = nearest is not None and (nearest.namespace, nearest.task) == (space, task)
     actor = daemon.identify(connection) if beneath else daemon.require_person(connection)
@@ -101,14 +101,14 @@ async def _show_plan(daemon: Daemon, connection: Connection, ask: wire.ShowPlan)
             actor = daemon.require_person(connection)
         except DeniedError:
             return  # the agent's own look, or that of an account without a person
-        note_display_of_plan(daemon.means, space, ask.plan, actor)
+        note_display_of_plan(daemon.adapters, space, ask.plan, actor)
 
     def read() -> Answer:
-        with daemon.means.store.read() as snapshot:
+        with daemon.adapters.store.read() as snapshot:
             stored = snapshot.approvals.plan(space, ask.plan)
             if stored is None:
                 raise UnknownApprovalError(f"no plan is named `{ask.plan}`")
-            return plan_of(daemon.means, snapshot, see_whole(snapshot, stored))
+            return plan_of(daemon.adapters, snapshot, see_whole(snapshot, stored))
 
     with suppress(UnavailableError):  # what takes nothing more is still read, and counts as unseen
         await daemon.first(look)
@@ -122,7 +122,7 @@ async def _answer_plan(daemon: Daemon, connection: Connection, ask: wire.AnswerP
     def work() -> Answer:
         daemon.require_person(connection)
         raw, signature = ask.statement.encode(), ask.signature.encode()
-        sign_in = signed_in_by(daemon.means, connection.principal, parse_statement(raw).person)
+        sign_in = signed_in_by(daemon.adapters, connection.principal, parse_statement(raw).person)
         said = daemon.plans.answer(connection.namespace, raw, signature, sign_in)
         daemon.tell_held_soon(said.told)
         return wire.PlanSaid(plan=said.plan, state=said.state.value, missing=said.missing, denied=said.denied)
@@ -134,17 +134,17 @@ async def _answer_plan(daemon: Daemon, connection: Connection, ask: wire.AnswerP
         raise await stepped(daemon, who, "approval:answer-plan", ask.statement, error) from error
 
 
-def plan_of(means: Means, snapshot: Snapshot, whole: Whole) -> wire.PlanDetail:
+def plan_of(adapters: Adapters, snapshot: Snapshot, whole: PlanWithApprovals) -> wire.PlanDetail:
     """Returns everything that is shown of a plan and that its sheet is made from."""
     stored = whole.stored
-    people = see_people(snapshot, stored.plan.namespace, means.clock.now())
+    people = see_people(snapshot, stored.plan.namespace, adapters.clock.now())
     task = snapshot.tasks.task(stored.plan.namespace, stored.plan.task)
     lacking, may, deny = "", frozenset[str](), frozenset[str]()
     if task is not None and stored.state in OPEN:
-        now = means.clock.now()
+        now = adapters.clock.now()
         circles = [(one, people.circle(snapshot, task, one.question.tool)) for one in whole.left]
         words = (
-            people.lacking(one.question, one.answers, circle, means, now, plan=one.plan)
+            people.lacking(one.question, one.answers, circle, adapters, now, plan=one.plan)
             for one, circle in circles
         )
         lacking = next((each for each in words if each), "") if stored.state is ApprovalState.PENDING else ""
@@ -162,7 +162,7 @@ def plan_of(means: Means, snapshot: Snapshot, whole: Whole) -> wire.PlanDetail:
         missing=lacking,
         may_answer=tuple(sorted(may)),
         reason=stored.reason,
-        steps=tuple(detail_of(means, snapshot, one) for one in whole.steps),
+        steps=tuple(detail_of(adapters, snapshot, one) for one in whole.steps),
         may_deny=tuple(sorted(deny)),
     )
 
@@ -205,13 +205,13 @@ class DenyingPlan:
 
     async def begin(self) -> PageShown:
         """Returns the plan's sheet and the one statement (rule 2)."""
-        means, space = self._daemon.means, self._own.namespace
+        adapters, space = self._daemon.adapters, self._own.namespace
         shown_to = Actor(name=self.person, proof=f"page of {self._own.kind.value} {self._own.fingerprint}")
         await self._daemon.authority.authorize(
             self._opener, "approval:show-plan", ShowPlan(plan=self._plan)
         )  # 3
         with suppress(UnavailableError):  # it is shown all the same, and counts as unseen
-            await self._daemon.first(lambda: note_display_of_plan(means, space, self._plan, shown_to))
+            await self._daemon.first(lambda: note_display_of_plan(adapters, space, self._plan, shown_to))
         plan, text = await self._daemon.read(self._read)
         said = Statement(
             subject=Subject.PLAN,
@@ -221,7 +221,7 @@ class DenyingPlan:
             digest=plan.digest,
             person=self.person,
             key=self._own.id,
-            at=means.clock.now(),
+            at=adapters.clock.now(),
         )
         self._statement = render_statement(said)
         return PageShown(
@@ -254,7 +254,7 @@ class DenyingPlan:
         return await self._daemon.first(work)
 
     def _read(self) -> tuple[Plan, str]:
-        with self._daemon.means.store.read() as snapshot:
+        with self._daemon.adapters.store.read() as snapshot:
             stored = snapshot.approvals.plan(self._own.namespace, self._plan)
             if stored is None:
                 raise UnknownApprovalError(f"no plan is named `{self._plan}`")

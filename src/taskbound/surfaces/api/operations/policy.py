@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from taskbound.core.action import parse_object
 from taskbound.core.audit import PolicyActivated, parse_record
-from taskbound.core.policy import BASE_FILE, DamagedBundleError, InForce, UnknownBundleError
+from taskbound.core.policy import BASE_FILE, ActiveBundle, DamagedBundleError, UnknownBundleError
 from taskbound.core.scope import describe
 from taskbound.core.scope.algebra import Covers, NotCovers
 from taskbound.core.scope.suggest import MadeCall
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 @operation(wire.ProposeBundle)
 async def _propose(daemon: Daemon, connection: Connection, ask: wire.ProposeBundle) -> Answer:
     await daemon.first(lambda: daemon.require_person(connection))
-    seen = await daemon.read(lambda: examine(daemon.means, connection.namespace, ask.files, ask.cases))
+    seen = await daemon.read(lambda: examine(daemon.adapters, connection.namespace, ask.files, ask.cases))
     kept = await daemon.first(
         lambda: daemon.bundles.propose(
             connection.namespace, seen, ask.note, daemon.require_person(connection)
@@ -51,7 +51,7 @@ async def _propose(daemon: Daemon, connection: Connection, ask: wire.ProposeBund
 @operation(wire.ActivateBundle)
 async def _activate(daemon: Daemon, connection: Connection, ask: wire.ActivateBundle) -> Answer:
     await daemon.first(lambda: daemon.require_person(connection))
-    seen = await daemon.read(lambda: examine_kept(daemon.means, connection.namespace, ask.digest))
+    seen = await daemon.read(lambda: examine_kept(daemon.adapters, connection.namespace, ask.digest))
     done = await daemon.first(
         lambda: daemon.bundles.activate(connection.namespace, seen, daemon.require_person(connection))
     )
@@ -66,14 +66,14 @@ async def _roll_back(daemon: Daemon, connection: Connection, ask: wire.RollBackB
             connection.namespace, ask.digest, ask.reason, daemon.require_person(connection)
         )
     )
-    return Done(detail=daemon.means.policy.digest_of(done.force))
+    return Done(detail=daemon.adapters.policy.digest_of(done.force))
 
 
 @operation(wire.ListBundles)
 async def _list_bundles(daemon: Daemon, connection: Connection, _ask: wire.ListBundles) -> Answer:
     def read() -> Answer:
-        policies, namespace = daemon.means.policy, connection.namespace
-        with daemon.means.store.read() as snapshot:
+        policies, namespace = daemon.adapters.policy, connection.namespace
+        with daemon.adapters.store.read() as snapshot:
             force = snapshot.policy.in_force(namespace)
             past = snapshot.policy.activations(namespace)
             rows = tuple(_row(one, force, past) for one in snapshot.policy.bundles(namespace))
@@ -91,7 +91,7 @@ async def _list_bundles(daemon: Daemon, connection: Connection, _ask: wire.ListB
 
 @from_snapshot(wire.ShowBundle)
 def _show(reading: Reading, ask: wire.ShowBundle) -> Answer:
-    policies, namespace = reading.means.policy, reading.namespace
+    policies, namespace = reading.adapters.policy, reading.namespace
     force = reading.snapshot.policy.in_force(namespace)
     digest = ask.digest or policies.digest_of(force)
     if digest == policies.base.bundle:
@@ -121,7 +121,7 @@ async def _replay_actions(daemon: Daemon, connection: Connection, ask: wire.Repl
 
     def read() -> Answer:
         if ask.files:
-            seen = examine(daemon.means, connection.namespace, ask.files, {})
+            seen = examine(daemon.adapters, connection.namespace, ask.files, {})
             if seen.problems:
                 return wire.Replayed(
                     asked=0,
@@ -132,10 +132,10 @@ async def _replay_actions(daemon: Daemon, connection: Connection, ask: wire.Repl
                     bundle=seen.digest,
                     problems=_problems(seen.problems),
                 )
-            engine = daemon.means.policy.make(seen.bundle, seen.digest)
+            engine = daemon.adapters.policy.make(seen.bundle, seen.digest)
         else:
             engine = _kept(daemon, connection.namespace, ask.digest)
-        found = replay(daemon.means, connection.namespace, engine, ask.last)
+        found = replay(daemon.adapters, connection.namespace, engine, ask.last)
         return wire.Replayed(
             asked=found.asked,
             same=found.same,
@@ -160,8 +160,8 @@ async def _replay_actions(daemon: Daemon, connection: Connection, ask: wire.Repl
 
 def in_force(daemon: Daemon, namespace: str) -> wire.BundleInForce:
     """Returns the rules in force and the person who activated them."""
-    policies = daemon.means.policy
-    with daemon.means.store.read() as snapshot:
+    policies = daemon.adapters.policy
+    with daemon.adapters.store.read() as snapshot:
         force = snapshot.policy.in_force(namespace)
         kept = snapshot.policy.bundle(namespace, force.digest) if force.digest else None
         last = next((one for one in snapshot.policy.activations(namespace) if one.force == force), None)
@@ -176,7 +176,7 @@ def in_force(daemon: Daemon, namespace: str) -> wire.BundleInForce:
     )
 
 
-def _trouble(policies: Policies, namespace: str, force: InForce) -> str:
+def _trouble(policies: Policies, namespace: str, force: ActiveBundle) -> str:
     """Returns why the bundle in force decides nothing; empty if it is sound."""
     try:
         policies.at(namespace, force)
@@ -186,15 +186,15 @@ def _trouble(policies: Policies, namespace: str, force: InForce) -> str:
 
 
 def _kept(daemon: Daemon, namespace: str, digest: str) -> PolicyEngine:
-    policies = daemon.means.policy
-    with daemon.means.store.read() as snapshot:
+    policies = daemon.adapters.policy
+    with daemon.adapters.store.read() as snapshot:
         force = snapshot.policy.in_force(namespace)
         if digest and digest != policies.base.bundle and snapshot.policy.bundle(namespace, digest) is None:
             raise UnknownBundleError(f"no policy bundle has the digest `{digest}`")
         return policies.engine(snapshot, namespace, digest or force.digest)
 
 
-def _base(digest: str, text: str, force: InForce) -> wire.BundleDetail:
+def _base(digest: str, text: str, force: ActiveBundle) -> wire.BundleDetail:
     """The rules that come with Taskbound, without a proposer."""
     row = wire.BundleRow(
         digest=digest,
@@ -208,7 +208,7 @@ def _base(digest: str, text: str, force: InForce) -> wire.BundleDetail:
     )
 
 
-def _row(kept: StoredBundle, force: InForce, past: Sequence[BundleActivation]) -> wire.BundleRow:
+def _row(kept: StoredBundle, force: ActiveBundle, past: Sequence[BundleActivation]) -> wire.BundleRow:
     state = "proposed"
     if kept.digest == force.digest:
         state = "in-force"
@@ -257,7 +257,7 @@ async def _suggest(daemon: Daemon, connection: Connection, ask: wire.SuggestScop
     )
 
     def read() -> Answer:
-        found = suggest_scope(daemon.means, order)
+        found = suggest_scope(daemon.adapters, order)
         made = found.suggestion
         within = made.within
         return wire.Suggested(

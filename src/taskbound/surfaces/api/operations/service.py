@@ -82,35 +82,41 @@ def _put_service(act: GiverAct, ask: wire.AddService) -> None:
         owner=ask.owner,
         audience=ask.audience,
         tools=ask.tools,
-        added=act.means.clock.now(),
+        added=act.adapters.clock.now(),
     )
     issuing = act.daemon.token.issuing.issuing
     ours = (issuing.issuer, issuing.domain, act.daemon.network.gateway_origin)
-    add_service(act.means, service, ours=ours, actor=act.actor, owns=act.owns)
+    add_service(act.adapters, service, ours=ours, actor=act.actor, owns=act.owns)
 
 
 @as_giver(wire.ChangeService)
 def _set_service(act: GiverAct, ask: wire.ChangeService) -> None:
     change_service(
-        act.means, act.namespace, ask.name, owner=ask.owner, tools=ask.tools, actor=act.actor, owns=act.owns
+        act.adapters,
+        act.namespace,
+        ask.name,
+        owner=ask.owner,
+        tools=ask.tools,
+        actor=act.actor,
+        owns=act.owns,
     )
 
 
 @as_giver(wire.RemoveService)
 def _take_service_away(act: GiverAct, ask: wire.RemoveService) -> None:
-    remove_service(act.means, act.namespace, ask.name, actor=act.actor, owns=act.owns)
+    remove_service(act.adapters, act.namespace, ask.name, actor=act.actor, owns=act.owns)
 
 
 @as_giver(wire.AddServiceKey)
 def _put_key(act: GiverAct, ask: wire.AddServiceKey) -> Answer:
     key = ask.key.encode("utf-8", "surrogatepass")
-    made = add_service_key(act.means, act.namespace, ask.name, key, actor=act.actor, owns=act.owns)
+    made = add_service_key(act.adapters, act.namespace, ask.name, key, actor=act.actor, owns=act.owns)
     return Done(detail=made.kid)
 
 
 @as_giver(wire.RemoveServiceKey)
 def _take_key_away(act: GiverAct, ask: wire.RemoveServiceKey) -> None:
-    remove_service_key(act.means, act.namespace, ask.name, ask.key, actor=act.actor, owns=act.owns)
+    remove_service_key(act.adapters, act.namespace, ask.name, ask.key, actor=act.actor, owns=act.owns)
 
 
 @from_snapshot(wire.ListServices)
@@ -133,7 +139,7 @@ async def _show_own(daemon: Daemon, connection: Connection, _ask: wire.ShowOwnSe
 
 
 def _detail(daemon: Daemon, namespace: str, name: str) -> wire.ServiceDetail:
-    with daemon.means.store.read() as snapshot:
+    with daemon.adapters.store.read() as snapshot:
         found = snapshot.services.service(namespace, name)
         if found is None:
             raise UnknownServiceError("no service has that name")

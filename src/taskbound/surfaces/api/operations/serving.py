@@ -71,13 +71,15 @@ async def _note_refused(daemon: Daemon, connection: Connection, ask: wire.TellRe
     event = RequestRefused(surface=connection.role, code=ask.code, operation=ask.operation, times=ask.times)
 
     def work() -> None:
-        means, space = daemon.means, connection.namespace
+        adapters, space = daemon.adapters, connection.namespace
         try:
             daemon.refusals.require(space, "", code=ask.code, times=ask.times)
         except TooManyRefusalsError:
             return
         daemon.refusals.take(space, "")
-        means.store.write(lambda tx: tx.audit.append(space, means.writer, [event], means.clock.now()))
+        adapters.store.write(
+            lambda tx: tx.audit.append(space, adapters.writer, [event], adapters.clock.now())
+        )
 
     await daemon.first(work)
     return Done()
@@ -95,7 +97,7 @@ async def _authorities(daemon: Daemon, connection: Connection, ask: wire.ShowCli
     _require_listener(daemon, connection)
 
     def read() -> Answer:
-        with daemon.means.store.read() as snapshot:
+        with daemon.adapters.store.read() as snapshot:
             trusts = snapshot.trusts.all_trusts()
         found = list(dict.fromkeys(one for trust in trusts for one in trust.known.x509))
         told: list[bytes] = []
@@ -120,9 +122,9 @@ async def _show_counts(daemon: Daemon, connection: Connection, _ask: wire.ShowCo
     brokers = daemon.connections.count_brokers()
 
     def read() -> Answer:
-        with daemon.means.store.read() as snapshot:
+        with daemon.adapters.store.read() as snapshot:
             spaces = sorted({one.namespace for one in snapshot.targets.all_targets()})
-            now = daemon.means.clock.now()
+            now = daemon.adapters.clock.now()
             found = [count_credentials(snapshot, space, now) for space in spaces]
         return wire.Counted(
             brokers=brokers,

@@ -45,7 +45,7 @@ async def _bind_task(daemon: Daemon, connection: Connection, ask: Bind) -> Answe
         daemon.require_gateway(connection)
         connection.last = connection.last or ask.last
         task = daemon.bind(connection)
-        with daemon.means.store.read() as snapshot:
+        with daemon.adapters.store.read() as snapshot:
             found = snapshot.tasks.task(connection.namespace, task)
         purpose, deadline = (found.purpose, found.deadline) if found is not None else ("", 0)
         expired, ended = over_of(daemon, connection, ask.tokens)
@@ -67,18 +67,18 @@ async def _status(daemon: Daemon, connection: Connection, _ask: Status) -> Answe
     epoch = daemon.credentials.epoch
 
     def read() -> Answer:
-        means = daemon.means
+        adapters = daemon.adapters
         policy = in_force(daemon, connection.namespace)
-        with means.store.read() as snapshot:
+        with adapters.store.read() as snapshot:
             checkpoint = snapshot.audit.checkpoint()
-            credentials = count_credentials(snapshot, connection.namespace, means.clock.now())
+            credentials = count_credentials(snapshot, connection.namespace, adapters.clock.now())
             return StatusReport(
                 version=__version__,
                 home=daemon.home,
                 pid=daemon.pid,
                 started=daemon.started,
                 stopped=snapshot.revocation.kill_switch(connection.namespace).stopped,
-                store=means.store.describe(),
+                store=adapters.store.describe(),
                 running_tasks=snapshot.tasks.count(connection.namespace, TaskState.RUNNING),
                 learning_tasks=snapshot.tasks.count(connection.namespace, TaskState.RUNNING, learning=True),
                 records=snapshot.audit.count(),
@@ -87,12 +87,12 @@ async def _status(daemon: Daemon, connection: Connection, _ask: Status) -> Answe
                 monitor_delivered_at=daemon.deliveries.delivered_at(),
                 policy=policy,
                 signer=daemon.signer_state,
-                undecided=means.freshness.trouble,
+                undecided=adapters.freshness.trouble,
                 signer_uid=daemon.signer_uid,
                 agent_uids=agent_uids,
                 fronts=fronts,
                 demo=snapshot.identities.namespace(connection.namespace).demo,
-                reserve=means.store.reserve_state(),
+                reserve=adapters.store.reserve_state(),
                 targets=len(snapshot.targets.targets(connection.namespace)),
                 brokers=brokers,
                 living_credentials=credentials.living,
@@ -112,7 +112,7 @@ async def _status(daemon: Daemon, connection: Connection, _ask: Status) -> Answe
 async def _stop_all(daemon: Daemon, connection: Connection, ask: Stop) -> Answer:
     switch = await daemon.first(
         lambda: stop(
-            daemon.means,
+            daemon.adapters,
             connection.namespace,
             stopped=ask.stopped,
             reason=ask.reason,
@@ -141,10 +141,10 @@ async def _allow_act(daemon: Daemon, connection: Connection, ask: Message) -> An
 
     def work() -> Answer:
         actor, _ = daemon.require_giver(connection)
-        means = daemon.means
+        adapters = daemon.adapters
         event = PersonActed(operation=operation, by=actor.name, proof=actor.proof)
-        means.store.write(
-            lambda tx: tx.audit.append(connection.namespace, means.writer, [event], means.clock.now())
+        adapters.store.write(
+            lambda tx: tx.audit.append(connection.namespace, adapters.writer, [event], adapters.clock.now())
         )
         return Done()
 

@@ -99,7 +99,7 @@ async def _list_targets(daemon: Daemon, connection: Connection, ask: wire.ListTa
     epoch = daemon.credentials.epoch
 
     def read() -> Answer:
-        with daemon.means.store.read() as snapshot:
+        with daemon.adapters.store.read() as snapshot:
             found = snapshot.targets.targets(space)
             if ask.name:
                 found = tuple(one for one in found if one.name == ask.name)
@@ -126,7 +126,7 @@ def _begun(daemon: Daemon, connection: Connection, found: UnderTest) -> Answer:
 def _row(daemon: Daemon, snapshot: Snapshot, target: StoredTarget) -> wire.TargetRow:
     file = parse_target_file(target.file)
     owners, approvers = answering(snapshot, target)
-    left, until = _left(snapshot, target, file, daemon.means.clock.now())
+    left, until = _left(snapshot, target, file, daemon.adapters.clock.now())
     return wire.TargetRow(
         name=target.name,
         kind=file.kind,
@@ -235,7 +235,7 @@ async def _discover_target(daemon: Daemon, connection: Connection, ask: Discover
 
     def work() -> tuple[str, str, tuple[str, ...]]:
         daemon.require_person(connection)  # 2
-        with daemon.means.store.read() as snapshot:
+        with daemon.adapters.store.read() as snapshot:
             stored = snapshot.targets.target(space, ask.target)
             if stored is None:
                 raise UnknownTargetError(f"no target is named `{shown(ask.target)}`")
@@ -246,7 +246,7 @@ async def _discover_target(daemon: Daemon, connection: Connection, ask: Discover
     brokers = daemon.connections.brokers(space)
     if not brokers:
         raise NoBrokerError("no broker is connected to this daemon, and only a broker can look")
-    told = await daemon.discoveries.ask(brokers, space, ask.target, daemon.means.chance.name("dsc"))
+    told = await daemon.discoveries.ask(brokers, space, ask.target, daemon.adapters.chance.name("dsc"))
     if told.code:
         raise NothingSeenError(
             told.trouble or "the broker could not look", remedy=told.advice or NothingSeenError.remedy

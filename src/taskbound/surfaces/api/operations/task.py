@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 
     from taskbound.core.scope import Scope
     from taskbound.core.task import Evidence, Task, Verdict
-    from taskbound.flows.means import Actor, Moved
+    from taskbound.flows.means import Actor, TaskChange
     from taskbound.surfaces.api.server.connection import Connection
     from taskbound.surfaces.api.server.daemon import Daemon
     from taskbound.surfaces.api.server.operation import GiverAct, PersonAct, Reading
@@ -61,7 +61,7 @@ if TYPE_CHECKING:
 @as_giver(wire.AddIssuer)
 def _put_issuer(act: GiverAct, ask: wire.AddIssuer) -> None:
     add_issuer(
-        act.means,
+        act.adapters,
         act.namespace,
         ask.name,
         issuer=ask.issuer,
@@ -74,7 +74,7 @@ def _put_issuer(act: GiverAct, ask: wire.AddIssuer) -> None:
 
 @as_giver(wire.RemoveIssuer)
 def _remove_issuer(act: GiverAct, ask: wire.RemoveIssuer) -> None:
-    drop_issuer(act.means, act.namespace, ask.name, actor=act.actor, owns=act.owns)
+    drop_issuer(act.adapters, act.namespace, ask.name, actor=act.actor, owns=act.owns)
 
 
 @from_snapshot(wire.ListIssuers)
@@ -220,7 +220,9 @@ async def _end_own_task(daemon: Daemon, seat: Connection, ask: wire.EndOwnTask) 
     )
 
 
-async def _move(daemon: Daemon, work: Callable[[Actor], list[Moved]], who: Callable[[], Actor]) -> Answer:
+async def _move(
+    daemon: Daemon, work: Callable[[Actor], list[TaskChange]], who: Callable[[], Actor]
+) -> Answer:
     changed = await daemon.first(lambda: work(who()))
     daemon.tell_ended(changed)
     return Done(detail=changed[-1].state.value if changed else "it had ended already")
@@ -254,7 +256,7 @@ async def _run_task(daemon: Daemon, connection: Connection, ask: wire.RegisterRu
     proof = connection.peer.proof
     await daemon.first(
         lambda: register_run(
-            daemon.means,
+            daemon.adapters,
             connection.namespace,
             ask.task,
             daemon.require_person(connection),
@@ -273,7 +275,7 @@ async def leave_others(daemon: Daemon, task: str) -> None:
     bound = [one for one in daemon.connections.gateways(lost=True) if one.task not in {"", task}]
 
     def read() -> list[Connection]:
-        with daemon.means.store.read() as snapshot:
+        with daemon.adapters.store.read() as snapshot:
             runs = [
                 (one, nearest_run(snapshot, one.namespace, daemon.boot, one.peer.ancestry))
                 for one in bound
@@ -298,14 +300,14 @@ async def _put_template(daemon: Daemon, connection: Connection, ask: wire.SaveTe
         holds=parse_holds(ask.holds),
     )
     await daemon.first(
-        lambda: save_template(daemon.means, template, daemon.require_person(connection)),
+        lambda: save_template(daemon.adapters, template, daemon.require_person(connection)),
     )
     return Done()
 
 
 @as_person(wire.RemoveTemplate)
 def _remove_template(act: PersonAct, ask: wire.RemoveTemplate) -> None:
-    drop_template(act.means, act.namespace, ask.name, act.actor)
+    drop_template(act.adapters, act.namespace, ask.name, act.actor)
 
 
 @from_snapshot(wire.ListTemplates)
@@ -321,13 +323,13 @@ def _scope(raw: msgspec.Raw | msgspec.UnsetType) -> Scope | None:
 
 async def _detail(daemon: Daemon, connection: Connection, task: str) -> Answer:
     def read() -> Answer:
-        stands = look_again(daemon.means, connection.namespace, task)
-        with daemon.means.store.read() as snapshot:
+        stands = look_again(daemon.adapters, connection.namespace, task)
+        with daemon.adapters.store.read() as snapshot:
             found: Task | None = snapshot.tasks.task(connection.namespace, task)
             if found is None:
                 raise NoTaskError(f"no task is named `{task}`", remedy="list them with `taskbound task list`")
             rows = tuple(evidence_row(one, verdict) for one, verdict in stands)
-            held, now = len(daemon.connections.of_task(task)), daemon.means.clock.now()
+            held, now = len(daemon.connections.of_task(task)), daemon.adapters.clock.now()
             return task_detail(snapshot, found, held, rows, now)
 
     return await daemon.read(read)

@@ -35,7 +35,7 @@ from taskbound.wire import token as wire
 if TYPE_CHECKING:
     from taskbound.core.clock import Instant
     from taskbound.core.token import IssuingKey, Token
-    from taskbound.flows.means import Actor, Means
+    from taskbound.flows.means import Actor, Adapters
     from taskbound.flows.token import Issuing
     from taskbound.ports.store import Snapshot
     from taskbound.ports.token import TokenSigner
@@ -51,14 +51,14 @@ _PAGE: Final = 200
 class TokenFlows:
     """The flows that issue, verify and publish tokens in one daemon."""
 
-    def __init__(self, means: Means, issuing: Issuing, signer: TokenSigner) -> None:
+    def __init__(self, adapters: Adapters, issuing: Issuing, signer: TokenSigner) -> None:
         self._signer, self._issuer = signer, issuing.issuer
-        self.keys = TokenKeys(means, signer)
-        self.issuing = Tokens(means, issuing, TracedSigner(signer), self.keys)
+        self.keys = TokenKeys(adapters, signer)
+        self.issuing = Tokens(adapters, issuing, TracedSigner(signer), self.keys)
         """Issues them; in any thread but the worker's, as it waits for the signer."""
-        self.verification = Verification(means, issuing)
+        self.verification = Verification(adapters, issuing)
         """Verifies them; in any thread."""
-        self.published = Published(means, signer)
+        self.published = Published(adapters, signer)
         """The document of keys, and status lists; in any thread, as it may wait for the signer."""
         self.flights: dict[int, asyncio.Task[str]] = {}
         """Status lists that are being signed, by number; in the loop."""
@@ -82,7 +82,7 @@ class TokenFlows:
 @from_snapshot(wire.ListTokens)
 def _list_tokens(reading: Reading, ask: wire.ListTokens) -> Answer:
     limit = max(1, min(ask.limit, _PAGE))
-    now = reading.means.clock.now()
+    now = reading.adapters.clock.now()
     found = reading.snapshot.tokens.tokens(
         reading.namespace, task=ask.task, agent=ask.agent, limit=limit + 1, before=ask.before
     )
@@ -95,13 +95,13 @@ def _show_token(reading: Reading, ask: wire.ShowToken) -> Answer:
     found = reading.snapshot.tokens.token(reading.namespace, ask.token)
     if found is None:
         raise UnknownTokenError(f"no token is named `{ask.token}`")
-    return _row(reading.snapshot, found, reading.means.clock.now())
+    return _row(reading.snapshot, found, reading.adapters.clock.now())
 
 
 @as_giver(wire.RevokeToken)
 def _revoke_one(act: GiverAct, ask: wire.RevokeToken) -> None:
     why = ask.why or "no reason given"
-    revoke_token(act.means, act.namespace, ask.token, act.actor, owns=act.owns, why=why)
+    revoke_token(act.adapters, act.namespace, ask.token, act.actor, owns=act.owns, why=why)
 
 
 @operation(wire.ListTokenKeys)
@@ -109,7 +109,7 @@ async def _list_keys(daemon: Daemon, _connection: Connection, ask: wire.ListToke
     trouble, advice = await apart(daemon.token.trouble) if ask.look else ("", "")
 
     def read() -> Answer:
-        found = _keys(daemon.token.keys.all_keys(), daemon.means.clock.now())
+        found = _keys(daemon.token.keys.all_keys(), daemon.adapters.clock.now())
         return replace(found, trouble=trouble, advice=advice)
 
     return await daemon.read(read)
@@ -120,7 +120,7 @@ async def _rotate_keys(daemon: Daemon, connection: Connection, _ask: wire.Rotate
     def work() -> Answer:
         _require_default(connection)
         actor = _require_owner(*daemon.require_giver(connection))
-        return _keys(daemon.token.keys.rotate(actor, forced=True), daemon.means.clock.now())
+        return _keys(daemon.token.keys.rotate(actor, forced=True), daemon.adapters.clock.now())
 
     return await apart(work)
 
@@ -131,7 +131,7 @@ async def _revoke_key(daemon: Daemon, connection: Connection, ask: wire.RevokeTo
         _require_default(connection)
         actor = _require_owner(*daemon.require_giver(connection))
         found = daemon.token.keys.revoke(ask.key, actor, why=ask.why or "no reason given")
-        return _keys(found, daemon.means.clock.now())
+        return _keys(found, daemon.adapters.clock.now())
 
     return await at_once(work)
 

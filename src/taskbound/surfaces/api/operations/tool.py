@@ -19,8 +19,8 @@ from taskbound.flows.decision import Call
 from taskbound.flows.decision.coverage import covered_of
 from taskbound.flows.tool import Declaration
 from taskbound.flows.tool.applying import (
-    Saying,
-    ToolSaying,
+    FileDeclaration,
+    ToolDeclaration,
     apply_file,
     compare_file,
     set_approvers,
@@ -108,9 +108,9 @@ async def _reach_tools(daemon: Daemon, connection: Connection, ask: wire.ReachTo
 
 def _reachable(daemon: Daemon, connection: Connection, task: str, target: str) -> tuple[wire.ToolRow, ...]:
     namespace = connection.namespace
-    with daemon.means.store.read() as snapshot:
+    with daemon.adapters.store.read() as snapshot:
         require_not_stopped(snapshot.revocation.kill_switch(namespace))
-        require_live(task, snapshot.tasks.heads(namespace, {task}), daemon.means.clock.now())
+        require_live(task, snapshot.tasks.heads(namespace, {task}), daemon.adapters.clock.now())
         found = snapshot.tasks.task(namespace, task)
         agent = snapshot.identities.agent(namespace, connection.agent)
         if found is None or agent is None:
@@ -217,10 +217,10 @@ async def _declare_tool(daemon: Daemon, connection: Connection, ask: wire.Declar
 async def _apply_tools(daemon: Daemon, connection: Connection, ask: wire.ApplyTools) -> Answer:
     if connection.role != "cli":
         raise UnprovenError("only a person declares what a tool does")
-    said = Saying(
+    said = FileDeclaration(
         server=ask.server,
         tools=tuple(
-            ToolSaying(name=one.name, said=_declaration(one), approvers=one.approvers, owner=one.owner)
+            ToolDeclaration(name=one.name, said=_declaration(one), approvers=one.approvers, owner=one.owner)
             for one in ask.tools
         ),
         shareable=ask.shareable,
@@ -230,9 +230,9 @@ async def _apply_tools(daemon: Daemon, connection: Connection, ask: wire.ApplyTo
         actor = daemon.require_person(connection)
         space, owns = connection.namespace, connection.peer.proof.uid == daemon.owner_uid
         if not ask.agreed:
-            return _changes(compare_file(daemon.means, space, said), applied=False)
+            return _changes(compare_file(daemon.adapters, space, said), applied=False)
         found = apply_file(
-            daemon.means,
+            daemon.adapters,
             space,
             said,
             agreed=ask.agreed,
@@ -273,13 +273,13 @@ def _changes(found: Applied, *, applied: bool) -> wire.ToolChanges:
 @as_giver(wire.AnswerForTool)
 def _answer_for_tool(act: GiverAct, ask: wire.AnswerForTool) -> None:
     space = act.namespace
-    set_approvers(act.means, space, ask.name, ask.approvers, actor=act.actor, owns=act.owns)
+    set_approvers(act.adapters, space, ask.name, ask.approvers, actor=act.actor, owns=act.owns)
     act.daemon.views.forget()
 
 
 @as_giver(wire.OwnTool)
 def _own_tool(act: GiverAct, ask: wire.OwnTool) -> None:
-    set_owner(act.means, act.namespace, ask.name, ask.owner, actor=act.actor, owns=act.owns)
+    set_owner(act.adapters, act.namespace, ask.name, ask.owner, actor=act.actor, owns=act.owns)
     act.daemon.views.forget()
 
 

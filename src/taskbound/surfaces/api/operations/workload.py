@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from taskbound.core.identity.issuer import IdentityIssuer
     from taskbound.core.identity.selector import Selector
     from taskbound.core.identity.trust import Trust
-    from taskbound.ports.identity import Awaited
+    from taskbound.ports.identity import IssuerFetch
     from taskbound.surfaces.api.server.connection import Connection
     from taskbound.surfaces.api.server.daemon import Daemon
     from taskbound.surfaces.api.server.operation import GiverAct, Reading
@@ -62,14 +62,14 @@ async def _put_selector(daemon: Daemon, connection: Connection, ask: wire.AddSel
 
     def work() -> str:
         actor, owns = daemon.require_giver(connection)
-        return add_selector(daemon.means, selector, actor=actor, owns=owns)
+        return add_selector(daemon.adapters, selector, actor=actor, owns=owns)
 
     return Done(detail=await daemon.first(work))
 
 
 @as_giver(wire.RemoveSelector)
 def _remove_selector(act: GiverAct, ask: wire.RemoveSelector) -> None:
-    drop_selector(act.means, act.namespace, ask.agent, ask.selector, actor=act.actor, owns=act.owns)
+    drop_selector(act.adapters, act.namespace, ask.agent, ask.selector, actor=act.actor, owns=act.owns)
 
 
 @from_snapshot(wire.ListSelectors)
@@ -95,7 +95,7 @@ async def _put_issuer(daemon: Daemon, connection: Connection, ask: wire.AddIdent
 
     def work() -> None:
         actor, owns = daemon.require_giver(connection)
-        add_identity_issuer(daemon.means, issuer, actor=actor, owns=owns)
+        add_identity_issuer(daemon.adapters, issuer, actor=actor, owns=owns)
 
     await daemon.first(work)
     return Done()
@@ -103,7 +103,7 @@ async def _put_issuer(daemon: Daemon, connection: Connection, ask: wire.AddIdent
 
 @as_giver(wire.RemoveIdentityIssuer)
 def _remove_issuer(act: GiverAct, ask: wire.RemoveIdentityIssuer) -> None:
-    drop_identity_issuer(act.means, act.namespace, ask.name, actor=act.actor, owns=act.owns)
+    drop_identity_issuer(act.adapters, act.namespace, ask.name, actor=act.actor, owns=act.owns)
 
 
 @operation(wire.ListIdentityIssuers)
@@ -115,7 +115,7 @@ async def _list_issuers(daemon: Daemon, connection: Connection, ask: wire.ListId
         )
 
     def read() -> Answer:
-        with daemon.means.store.read() as snapshot:
+        with daemon.adapters.store.read() as snapshot:
             found = snapshot.workloads.identity_issuers(connection.namespace)
         rows = (_issuer_row(one, troubles.get(one.name, "")) for one in found)
         return wire.IdentityIssuerRows(rows=tuple(rows))
@@ -167,7 +167,7 @@ async def _put_trust(daemon: Daemon, connection: Connection, ask: wire.AddTrust)
             private=ask.private,
             bound=seconds(ask.bound) if ask.bound else BOUND,
         )
-        add_trust(daemon.means, trust, bootstrap=ask.bundle.encode(), actor=actor, owns=owns)
+        add_trust(daemon.adapters, trust, bootstrap=ask.bundle.encode(), actor=actor, owns=owns)
 
     await daemon.first(work)
     daemon.trusts.look()
@@ -178,7 +178,7 @@ async def _put_trust(daemon: Daemon, connection: Connection, ask: wire.AddTrust)
 async def _take_trust_away(daemon: Daemon, connection: Connection, ask: wire.RemoveTrust) -> Answer:
     def work() -> None:
         actor, owns = daemon.require_giver(connection)
-        remove_trust(daemon.means, connection.namespace, ask.domain, actor=actor, owns=owns)
+        remove_trust(daemon.adapters, connection.namespace, ask.domain, actor=actor, owns=owns)
 
     await daemon.first(work)
     daemon.trusts.look()
@@ -187,14 +187,14 @@ async def _take_trust_away(daemon: Daemon, connection: Connection, ask: wire.Rem
 
 @from_snapshot(wire.ListTrusts)
 def _list_trusts(reading: Reading, _ask: wire.ListTrusts) -> Answer:
-    now = reading.means.clock.now()
+    now = reading.adapters.clock.now()
     found = reading.snapshot.trusts.trusts(reading.namespace)
     return wire.TrustRows(rows=tuple(_trust_row(reading.daemon, one, now) for one in found))
 
 
 @from_snapshot(wire.ShowTrust)
 def _show_trust(reading: Reading, ask: wire.ShowTrust) -> Answer:
-    now = reading.means.clock.now()
+    now = reading.adapters.clock.now()
     found = reading.snapshot.trusts.trust(reading.namespace, ask.domain)
     if found is None:
         raise UnknownTrustError("the trust domain is not believed here")
@@ -247,7 +247,7 @@ class Issuers:
     def __init__(self) -> None:
         self._asked: dict[IdentityIssuer, _Asked] = {}
 
-    async def ask(self, awaited: Awaited, work: Callable[[], None]) -> None:
+    async def ask(self, awaited: IssuerFetch, work: Callable[[], None]) -> None:
         """Has this work ask an issuer; returns when the caller can go on (rules 2 and 3).
 
         Raises OverloadedError at a limit.

@@ -30,7 +30,7 @@ from taskbound.surfaces.api.page.request import (
     answer,
     require_ours,
 )
-from taskbound.surfaces.api.page.sitting import PageOverError, Sitting
+from taskbound.surfaces.api.page.sitting import PageOverError, PageSession
 from taskbound.surfaces.api.server.reply import fault_of
 from taskbound.wire.page import PageFault, render_page
 
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from taskbound.surfaces.api.page.request import Request
-    from taskbound.surfaces.api.page.sitting import Desk
+    from taskbound.surfaces.api.page.sitting import PagePurpose
 
 
 _log = logging.getLogger(__name__)
@@ -86,10 +86,14 @@ class Page:
     """One page at its port; used in the loop."""
 
     def __init__(
-        self, desk: Desk, over: Callable[[Page], None], limits: PageLimits, listen: Listen | None = None
+        self,
+        desk: PagePurpose,
+        over: Callable[[Page], None],
+        limits: PageLimits,
+        listen: Listen | None = None,
     ) -> None:
         self._listen = listen
-        self.sitting = Sitting(desk)
+        self.sitting = PageSession(desk)
         self.limits = limits
         self.port = 0
         self._over = over
@@ -184,7 +188,7 @@ class Pages:
         self._loop = loop
         self._open: list[Page] = []
 
-    async def open(self, desk: Desk, *, network: str = "") -> str:
+    async def open(self, desk: PagePurpose, *, network: str = "") -> str:
         """Serves a page and returns the address that opens it (rules 4 and 5).
 
         `network` is the opener's network namespace, empty if unknown. Raises PageUnavailableError at a limit,
@@ -287,7 +291,7 @@ class _Connection(asyncio.Protocol):
             self._timer = None
 
 
-def _whose(desk: Desk) -> tuple[str, str]:
+def _whose(desk: PagePurpose) -> tuple[str, str]:
     return desk.namespace, desk.person
 
 

@@ -37,7 +37,7 @@ class PageOverError(DeniedError):
     remedy = "run the command again; if you did not open the page before, another person may have its address"
 
 
-class Desk(Protocol):
+class PagePurpose(Protocol):
     """The purpose of a page."""
 
     @property
@@ -58,10 +58,10 @@ class Desk(Protocol):
         """Takes a signature and returns the result."""
 
 
-class Sitting:
+class PageSession:
     """The state of one page."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: PagePurpose) -> None:
         self.desk = desk
         self.token = secrets.token_urlsafe(32)
         self.over = False

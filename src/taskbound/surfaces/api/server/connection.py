@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from taskbound.core.errors import DeniedError
     from taskbound.core.identity.proof import Binding, Principal
-    from taskbound.flows.decision.tokens import Enforcing
+    from taskbound.flows.decision.tokens import AskingService
     from taskbound.surfaces.api.server.peer import Peer
     from taskbound.wire.envelope import Push
     from taskbound.wire.network import Shown
@@ -82,7 +82,7 @@ class Connection:
     """The task that it belongs to; empty before the first call and after the end."""
     last: str = ""
     """The task that it belonged to before that; empty while it had none."""
-    enforcing: Enforcing | None = None
+    enforcing: AskingService | None = None
     """The service that asks in its own name for that task; None if the principal itself asks."""
     ended: str = ""
     """Words on how its task ended, until a refusal has told them."""

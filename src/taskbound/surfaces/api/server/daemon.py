@@ -18,24 +18,24 @@ from taskbound.flows.approval.answers import Plans
 from taskbound.flows.approval.limits import tell_paused
 from taskbound.flows.decision import Call, Decisions, Narrowings, Planning, Refusals, Views
 from taskbound.flows.identity import Agents, Deliveries, require_person
-from taskbound.flows.means import Actor, OneLook
+from taskbound.flows.means import Actor, SharedSnapshot
 from taskbound.flows.policy import Bundles
 from taskbound.flows.policy.operations import with_held_store
 from taskbound.flows.revocation import Feed
 from taskbound.flows.target import Targets
 from taskbound.flows.task import Changes, Delegations, Tasks, Watch, Widenings, follow, keep_account
 from taskbound.flows.token.services import SharedClaims
-from taskbound.flows.tool import Pins, Sights
+from taskbound.flows.tool import PinComparison, Pins
 from taskbound.flows.tool.secret import Secrets
 from taskbound.surfaces.api.auth.authority import Authority, again
 from taskbound.surfaces.api.auth.fronts import proof_of, task_of
 from taskbound.surfaces.api.auth.network import Network
 from taskbound.surfaces.api.auth.oauth import exchanges
 from taskbound.surfaces.api.auth.showing import proving
-from taskbound.surfaces.api.background.looking import Looking
-from taskbound.surfaces.api.background.strangers import Insiders, Strangers
-from taskbound.surfaces.api.operations.audit import Comparing
-from taskbound.surfaces.api.operations.broker import Tellings
+from taskbound.surfaces.api.background.looking import OperandLookups
+from taskbound.surfaces.api.background.strangers import OrphanedHolders, ProcessTree
+from taskbound.surfaces.api.operations.audit import LogComparison
+from taskbound.surfaces.api.operations.broker import ReportBatcher
 from taskbound.surfaces.api.operations.credential import CredentialDesk
 from taskbound.surfaces.api.operations.feed import FeedNews
 from taskbound.surfaces.api.operations.target import Discoveries
@@ -44,12 +44,12 @@ from taskbound.surfaces.api.operations.workload import Sources
 from taskbound.surfaces.api.page import Pages
 from taskbound.surfaces.api.server.connection import Connections
 from taskbound.surfaces.api.server.peer import boot_id, is_alive
-from taskbound.surfaces.api.server.place import NotOutsideError, Place
+from taskbound.surfaces.api.server.place import Installation, NotOutsideError
 from taskbound.surfaces.api.server.worker import (
-    Asked,
+    CallTurns,
     Lane,
     OverloadedError,
-    Turns,
+    WaitingCall,
     Worker,
     do_all,
     is_small_call,
@@ -63,11 +63,11 @@ if TYPE_CHECKING:
 
     from taskbound.core.identity.proof import WorkloadKind
     from taskbound.flows.action import Release, Report, Withhold
-    from taskbound.flows.approval import Told
-    from taskbound.flows.approval.look import Unseen
+    from taskbound.flows.approval import QuestionUpdate
+    from taskbound.flows.approval.look import NeedsProbe
     from taskbound.flows.audit.sequencing import Sequencer
     from taskbound.flows.decision import Answer
-    from taskbound.flows.means import Means, Moved
+    from taskbound.flows.means import Adapters, TaskChange
     from taskbound.ports.identity import Custody, RelyingParty, Verifier
     from taskbound.ports.task import Run
     from taskbound.ports.token import TokenSigner
@@ -85,62 +85,62 @@ class Daemon:
 
     def __init__(  # noqa: PLR0913, PLR0917 - the plugs of a daemon
         self,
-        means: Means,
+        adapters: Adapters,
         sequencer: Sequencer,
         signer: TokenSigner,
         loop: asyncio.AbstractEventLoop,
-        place: Place,
+        place: Installation,
         custody: Custody | None = None,
         verifiers: Mapping[WorkloadKind, Verifier] | None = None,
         party: RelyingParty | None = None,
     ) -> None:
-        self.means = means = with_held_store(means)
+        self.adapters = adapters = with_held_store(adapters)
         self.sequencer, self.loop = sequencer, loop
         self.owner_uid, self._gateways = place.owner_uid, place.gateways
         self.egress_uid, self.broker_uid = place.account(place.egress), place.account(place.broker)
         self.home, self.pid = place.home, place.pid
         self.log_key = ""
         """The log's public key as a vkey; empty while the signer was not reached yet."""
-        self.started, self.signer_state, self.signer_uid = means.clock.now(), "not asked yet", -1
+        self.started, self.signer_state, self.signer_uid = adapters.clock.now(), "not asked yet", -1
         self._checkpoint, self.boot = asyncio.Event(), boot_id()
-        self.feed, self.feed_news = Feed(means), FeedNews()
-        self.connections, self.insiders = Connections(), Insiders(home=Path(place.home), boot=self.boot)
-        self.comparing, self.pages = Comparing(), Pages(loop)
-        self.views = Views(means.store)
-        self.strangers = Strangers(means.store, self.views.doubts, means.daemon)
-        self.deliveries = Deliveries(means)
-        self.tasks = Tasks(means, self.views, self.deliveries)
-        self.changes = Changes(means, self.views)
-        self.watch = Watch(means, self.views)
-        self.delegations = Delegations(means, self.deliveries)
-        self.agents = Agents(means, self.views)
-        made = proving(means, place, custody, verifiers or {}, party)
+        self.feed, self.feed_news = Feed(adapters), FeedNews()
+        self.connections, self.insiders = Connections(), ProcessTree(home=Path(place.home), boot=self.boot)
+        self.comparing, self.pages = LogComparison(), Pages(loop)
+        self.views = Views(adapters.store)
+        self.strangers = OrphanedHolders(adapters.store, self.views.doubts, adapters.daemon)
+        self.deliveries = Deliveries(adapters)
+        self.tasks = Tasks(adapters, self.views, self.deliveries)
+        self.changes = Changes(adapters, self.views)
+        self.watch = Watch(adapters, self.views)
+        self.delegations = Delegations(adapters, self.deliveries)
+        self.agents = Agents(adapters, self.views)
+        made = proving(adapters, place, custody, verifiers or {}, party)
         self.agent_keys, self.proofs, self.sign_ins = made
-        self.token, self.shared_claims = TokenFlows(means, place.issuing, signer), SharedClaims(means)
+        self.token, self.shared_claims = TokenFlows(adapters, place.issuing, signer), SharedClaims(adapters)
         self.exchanges = exchanges(self)
-        self.pins = Pins(means, self.views)
-        self.sights = Sights(means, self.views)
-        self.secrets, self.targets = Secrets(means), Targets(means, self.views)
+        self.pins = Pins(adapters, self.views)
+        self.sights = PinComparison(adapters, self.views)
+        self.secrets, self.targets = Secrets(adapters), Targets(adapters, self.views)
         self.trusts, self.egress_wanted, self.broker_wanted = Sources(), threading.Event(), threading.Event()
-        self.bundles = Bundles(means, self.views)
-        self.approvals, self.plans = Approvals(means), Plans(means)
-        self.widenings = Widenings(means, self.views)
-        self.decisions = Decisions(means, self.views)
-        self.narrowings = Narrowings(means, self.views)
-        self.planning = Planning(means, self.views)
-        self.refusals = Refusals(means, self.views, self.decisions, place.allowance)
-        self.outcomes = Outcomes(means, self.refusals)
+        self.bundles = Bundles(adapters, self.views)
+        self.approvals, self.plans = Approvals(adapters), Plans(adapters)
+        self.widenings = Widenings(adapters, self.views)
+        self.decisions = Decisions(adapters, self.views)
+        self.narrowings = Narrowings(adapters, self.views)
+        self.planning = Planning(adapters, self.views)
+        self.refusals = Refusals(adapters, self.views, self.decisions, place.allowance)
+        self.outcomes = Outcomes(adapters, self.refusals)
         self.authority = Authority(self)
-        self.worker = Worker(loop)
-        self._first: Lane[Callable[[], None], None] = Lane(self.worker, do_all)
-        self.turns = Turns(self.outcomes.record, self.tell_held_soon)
+        self.worker = worker = Worker(loop)
+        self._first: Lane[Callable[[], None], None] = Lane(worker, do_all)
+        self.turns = CallTurns(self.outcomes.record, self.tell_held_soon)
         self.reports: Lane[Report, Release | Withhold] = Lane(
-            self.worker, self.turns.record, small=is_small_report
+            worker, self.turns.record, small=is_small_report
         )
-        self.calls: Lane[Asked, Answer | Unseen] = Lane(self.worker, self._decide, small=is_small_call)
-        self.tellings = Tellings(means, self.worker)
-        self.network = Network(means, self.worker, place, self.token.issuing, self.tasks, self.views.doubts)
-        self.looking, self.credentials = Looking(means, loop), CredentialDesk(self)
+        self.calls: Lane[WaitingCall, Answer | NeedsProbe] = Lane(worker, self._decide, small=is_small_call)
+        self.tellings = ReportBatcher(adapters, worker)
+        self.network = Network(adapters, worker, place, self.token.issuing, self.tasks, self.views.doubts)
+        self.looking, self.credentials = OperandLookups(adapters, loop), CredentialDesk(self)
         self.discoveries = Discoveries(loop)
 
     async def first(self, work: Callable[[], T]) -> T:
@@ -238,7 +238,7 @@ class Daemon:
         if connection.principal is not None:
             return self.network.require_person(connection.principal)
         return require_person(
-            self.means, connection.namespace, connection.peer.proof, owner_uid=self.owner_uid
+            self.adapters, connection.namespace, connection.peer.proof, owner_uid=self.owner_uid
         )
 
     def require_speaker(self, connection: Connection) -> None:
@@ -271,7 +271,7 @@ class Daemon:
         if connection.role != "egress" or not connection.agent:
             self.require_gateway(connection)
 
-    def bind(self, connection: Connection, one_look: OneLook | None = None) -> str:
+    def bind(self, connection: Connection, one_look: SharedSnapshot | None = None) -> str:
         """Returns the task of the connection and binds it if it had none; runs in the worker's thread.
 
         Raises DeniedError if there is no task, or the end of the last one has to be delivered first.
@@ -284,16 +284,18 @@ class Daemon:
             raise ending
         if connection.role == "egress":  # it has the one task that it asks for, and finds none (`injecting`)
             raise TaskEndedError("the task of this connection has ended")
-        with nullcontext(one_look) if one_look is not None else OneLook(self.means.store) as look:
+        with nullcontext(one_look) if one_look is not None else SharedSnapshot(self.adapters.store) as look:
             task = task_of(self, connection, look)
         if connection.task != task.id:
             if connection.last not in {"", task.id}:
-                follow(self.means, task, connection.last, connection=connection.name, proof=connection.proof)
-            keep_account(self.means, task, connection.peer.proof.uid)
+                follow(
+                    self.adapters, task, connection.last, connection=connection.name, proof=connection.proof
+                )
+            keep_account(self.adapters, task, connection.peer.proof.uid)
             connection.task = task.id
         return task.id
 
-    def tell_ended(self, changes: Sequence[Moved]) -> None:
+    def tell_ended(self, changes: Sequence[TaskChange]) -> None:
         """Notifies the connections of these tasks; runs in the loop."""
         self.credentials.moved(changes)
         for change in changes:
@@ -304,11 +306,11 @@ class Daemon:
                     words = f"the task has ended ({state}{f': {change.reason}' if change.reason else ''})"
                     connection.leave(change.task, words)
 
-    def tell_held_soon(self, told: Sequence[Told]) -> None:
+    def tell_held_soon(self, told: Sequence[QuestionUpdate]) -> None:
         """Notifies callers of held actions; runs in the worker's thread."""
         self.loop.call_soon_threadsafe(self.tell_held, told)
 
-    def tell_held(self, told: Sequence[Told]) -> None:
+    def tell_held(self, told: Sequence[QuestionUpdate]) -> None:
         """Notifies callers of held actions; runs in the loop."""
         for one in told:
             connection = self.connections.of_name(one.connection)
@@ -336,7 +338,7 @@ class Daemon:
         Runs in the loop.
         """
         back = next((name for name in self.connections.names() if name.startswith(start)), "")
-        return back or self.strangers.name_of(start) or f"{start}{self.means.daemon}"
+        return back or self.strangers.name_of(start) or f"{start}{self.adapters.daemon}"
 
     def give_up(self, connection: Connection) -> None:
         """Records the open permits of a lost gateway as unknown after its grace; runs in the loop."""
@@ -406,22 +408,22 @@ class Daemon:
             bound.setdefault(namespace, []).append(task)
         return bound
 
-    def keep_watch(self, bound: dict[str, list[str]]) -> list[Moved]:
+    def keep_watch(self, bound: dict[str, list[str]]) -> list[TaskChange]:
         """Records heartbeats and does what is due; runs in the worker's thread."""
         self.watch.hear(bound)
         return self.watch.look()
 
-    def end_orphans(self) -> list[Moved]:
+    def end_orphans(self) -> list[TaskChange]:
         """Ends the tasks of runs that were killed; runs in the worker's thread."""
         return self.tasks.end_orphans(self.boot, is_alive)
 
     def runs(self) -> Sequence[Run]:
         """Returns the runs of all namespaces, also of ended tasks: their processes remain the agent's."""
-        with self.means.store.read() as snapshot:
+        with self.adapters.store.read() as snapshot:
             return snapshot.tasks.registered(self.boot)
 
-    def _decide(self, asked: Sequence[Asked]) -> Sequence[Answer | Unseen]:
-        with OneLook(self.means.store) as one_look:
+    def _decide(self, asked: Sequence[WaitingCall]) -> Sequence[Answer | NeedsProbe]:
+        with SharedSnapshot(self.adapters.store) as one_look:
             calls = [self._call(one, one_look) for one in asked]
         answers = self.refusals.decide(calls)
         self.turns.note(answers)
@@ -429,14 +431,14 @@ class Daemon:
             self.loop.call_soon_threadsafe(self._tell_paused, paused)
         return answers
 
-    def _tell_paused(self, paused: Sequence[Moved]) -> None:
+    def _tell_paused(self, paused: Sequence[TaskChange]) -> None:
         self.tell_ended(paused)
         try:
-            self._first.put(lambda: tell_paused(self.means, paused))
+            self._first.put(lambda: tell_paused(self.adapters, paused))
         except OverloadedError:
             _log.warning("could not notify monitors of paused tasks: %s", [one.task for one in paused])
 
-    def _call(self, asked: Asked, one_look: OneLook) -> Call:
+    def _call(self, asked: WaitingCall, one_look: SharedSnapshot) -> Call:
         connection, ask = asked.connection, asked.ask
         unbound: TaskboundError | None = None
         task, proof = connection.seat, connection.proof

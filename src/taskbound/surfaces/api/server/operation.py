@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from taskbound.core.policy.operation import Operation as PolicyOperation
-    from taskbound.flows.means import Actor, Means, Moved
+    from taskbound.flows.means import Actor, Adapters, TaskChange
     from taskbound.ports.store import Snapshot
     from taskbound.surfaces.api.server.connection import Connection
     from taskbound.surfaces.api.server.daemon import Daemon
@@ -88,9 +88,9 @@ class _Request:
         return self.connection.namespace
 
     @property
-    def means(self) -> Means:
+    def adapters(self) -> Adapters:
         """Returns what the flows work with."""
-        return self.daemon.means
+        return self.daemon.adapters
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +119,7 @@ class GiverAct(PersonAct):
 class Ended:
     """An answer that is sent after the connections of these tasks were notified."""
 
-    moved: Sequence[Moved]
+    moved: Sequence[TaskChange]
     answer: Answer
 
 
@@ -129,7 +129,7 @@ def from_snapshot(ask: type[A]) -> Callable[[Callable[[Reading, A], Answer]], Ca
     def bind(handler: Callable[[Reading, A], Answer]) -> Callable[[Reading, A], Answer]:
         async def work(daemon: Daemon, connection: Connection, message: A) -> Answer:
             def read() -> Answer:
-                with daemon.means.store.read() as snapshot:
+                with daemon.adapters.store.read() as snapshot:
                     return handler(Reading(daemon, connection, snapshot), message)
 
             return await daemon.read(read)

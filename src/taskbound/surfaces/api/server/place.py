@@ -26,7 +26,7 @@ class NotOutsideError(DeniedError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class Installation:
     """The installation of a daemon: its directory, accounts and external names."""
 
     home: str

@@ -334,7 +334,7 @@ class SocketServer(asyncio.Protocol):
         self._connection = connection  # only now: a refused opening leaves nothing that could be used
         self._stop_timer()
         self._daemon.join(connection)
-        with self._daemon.means.store.read() as snapshot:
+        with self._daemon.adapters.store.read() as snapshot:
             stopped = snapshot.revocation.kill_switch(ask.namespace).stopped
         return Opened(
             connection=secret,

@@ -122,18 +122,18 @@ async def once(
     principal = seat.principal
     if not key or principal is None or seat.client or principal.is_process:
         return await work()  # 1, 4
-    means = daemon.means
-    asked = answered_of(principal, key, msgspec.json.encode(ask), now=means.clock.now())  # 2
-    known = await daemon.first(partial(begin_answer, means, asked))
+    adapters = daemon.adapters
+    asked = answered_of(principal, key, msgspec.json.encode(ask), now=adapters.clock.now())  # 2
+    known = await daemon.first(partial(begin_answer, adapters, asked))
     if known:
         return _decoder.decode(known)
     try:
         answer = await daemon.loop.create_task(work())  # what it is authorized by ends with it
     except TaskboundError:
-        await daemon.first(partial(forget_answer, means, asked))
+        await daemon.first(partial(forget_answer, adapters, asked))
         raise
     if isinstance(answer, Fault):
-        await daemon.first(partial(forget_answer, means, asked))
+        await daemon.first(partial(forget_answer, adapters, asked))
     else:
-        await daemon.first(partial(finish_answer, means, asked, msgspec.json.encode(answer).decode()))  # 3
+        await daemon.first(partial(finish_answer, adapters, asked, msgspec.json.encode(answer).decode()))  # 3
     return answer

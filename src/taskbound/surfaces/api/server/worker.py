@@ -30,7 +30,7 @@ from taskbound.core.dataclass import dataclass
 from taskbound.core.decision import Waiting
 from taskbound.core.errors import UnavailableError
 from taskbound.core.quick import quick
-from taskbound.flows.approval import Told
+from taskbound.flows.approval import QuestionUpdate
 
 if TYPE_CHECKING:
     import asyncio
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from taskbound.flows.action import Report
     from taskbound.flows.action.outcome import Released
-    from taskbound.flows.approval.look import Sight
+    from taskbound.flows.approval.look import OperandFindings
     from taskbound.flows.decision import Watched
     from taskbound.surfaces.api.server.connection import Connection
     from taskbound.wire.action import Decide
@@ -247,12 +247,12 @@ SMALL: Final = 65_536
 
 @quick
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class WaitingCall:
     """A call, and the connection on which it came."""
 
     connection: Connection
     ask: Decide
-    sight: Sight | None = None
+    sight: OperandFindings | None = None
     """What was seen for it."""
     rounds: int = 0
     """How often something was looked at for it."""
@@ -271,7 +271,7 @@ def is_small_report(report: Report) -> bool:
     return report.answer is None or len(report.answer) <= SMALL
 
 
-def is_small_call(asked: Asked) -> bool:
+def is_small_call(asked: WaitingCall) -> bool:
     """Returns whether it is at most some milliseconds of work."""
     return len(asked.ask.arguments) <= SMALL
 
@@ -287,17 +287,17 @@ _MOST: Final = 256
 """The limit of remembered waiting calls; beyond it the oldest is dropped, and asks again by itself."""
 
 
-class Turns:
+class CallTurns:
     """The calls that wait for actions; used where calls are decided and outcomes recorded, one at a time."""
 
     def __init__(
         self,
         record: Callable[[Sequence[Report]], tuple[Released, ...]],
-        tell: Callable[[Sequence[Told]], None],
+        tell: Callable[[Sequence[QuestionUpdate]], None],
     ) -> None:
         self._record = record
         self._tell = tell
-        self._waiting: dict[tuple[str, str], Told] = {}
+        self._waiting: dict[tuple[str, str], QuestionUpdate] = {}
         """By namespace and the action that runs."""
 
     def note(self, answers: Iterable[object]) -> None:
@@ -307,7 +307,7 @@ class Turns:
                 continue
             namespace = one.proposal.action.frame.namespace
             self._waiting.pop((namespace, one.hold.behind), None)
-            self._waiting[namespace, one.hold.behind] = Told(
+            self._waiting[namespace, one.hold.behind] = QuestionUpdate(
                 namespace=namespace,
                 action=one.hold.action,
                 approval=one.hold.approval,

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from taskbound.core.action import JsonValue
     from taskbound.surfaces.cli.demo.agent import Answered
-    from taskbound.surfaces.cli.demo.program import Said
+    from taskbound.surfaces.cli.demo.program import CommandResult
     from taskbound.surfaces.cli.demo.scene import Scene, Tried
     from taskbound.surfaces.cli.demo.world import World
     from taskbound.wire.action import ActionDetail
@@ -138,7 +138,7 @@ async def held_call(
         calling.cancel()
 
 
-async def answered_by(world: World, scene: Scene, word: str, action: str, person: str) -> Said:
+async def answered_by(world: World, scene: Scene, word: str, action: str, person: str) -> CommandResult:
     scene.says("runs", f"taskbound approval {word} {action} --key {person}")
     return await asyncio.to_thread(answer, world, word, action, person)
 

@@ -14,7 +14,7 @@ from taskbound.wire.openssh import SIGNED_FOR
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from taskbound.surfaces.cli.demo.program import Said
+    from taskbound.surfaces.cli.demo.program import CommandResult
     from taskbound.surfaces.cli.demo.world import World
 
 
@@ -37,7 +37,7 @@ def enroll(world: World, person: str, *, voucher: wire.PersonKeyRow | None = Non
     return world.client.ask(vouch, wire.PersonKeyDetail).row
 
 
-def answer(world: World, word: str, action: str, person: str) -> Said:
+def answer(world: World, word: str, action: str, person: str) -> CommandResult:
     program = Program(world.plugs.command())
     key = str(world.key_of(person))
     return program.run("approval", word, action, "--key", key, "--home", str(world.home))

@@ -164,7 +164,7 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Books:
+class Ledger:
     """The contents of the ledger."""
 
     calls: int
@@ -179,9 +179,9 @@ class Books:
         return tuple(one for one in self.entries if one.reference == reference)
 
 
-def read_books(parts: Parts, ledger: Path) -> Books:
+def read_books(parts: Parts, ledger: Path) -> Ledger:
     if not ledger.exists():
-        return Books(calls=0, entries=())
+        return Ledger(calls=0, entries=())
     done = subprocess.run(  # noqa: S603 -- the example's own program
         [parts.python, str(parts.payments / "ledger.py"), str(ledger)],
         capture_output=True,
@@ -200,4 +200,4 @@ def read_books(parts: Parts, ledger: Path) -> Books:
         for one in found["entries"]
         if one["kind"] == "payment"
     )
-    return Books(calls=len(found["calls"]), entries=entries)
+    return Ledger(calls=len(found["calls"]), entries=entries)

@@ -18,7 +18,7 @@ _decoder = msgspec.json.Decoder(dict[str, object])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Said:
+class CommandResult:
     """The result of a command."""
 
     status: int
@@ -44,7 +44,7 @@ class Program:
     def __init__(self, command: Sequence[str]) -> None:
         self._command = tuple(command)
 
-    def run(self, *words: str) -> Said:
+    def run(self, *words: str) -> CommandResult:
         environ = {name: text for name, text in os.environ.items() if not name.startswith("TASKBOUND_")}
         done = subprocess.run(  # noqa: S603 -- our own program, with words of ours
             [*self._command, *words, "--json"], env=environ, capture_output=True, check=False
@@ -54,4 +54,4 @@ class Program:
             document = _decoder.decode(raw.strip().rpartition(b"\n")[2])
         except msgspec.DecodeError:
             document = {"message": raw.decode("utf-8", "replace")[-500:]}
-        return Said(status=done.returncode, document=document)
+        return CommandResult(status=done.returncode, document=document)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from taskbound.core.action import JsonValue
     from taskbound.surfaces.cli.demo.scene import Scene
     from taskbound.surfaces.cli.demo.world import World
-    from taskbound.surfaces.cli.plugs import Probed
+    from taskbound.surfaces.cli.plugs import ServerProbe
 
 
 LARGE: Final = "demo:large-payment"
@@ -163,7 +163,7 @@ async def _pin_servers(world: World, scene: Scene) -> None:
         )
 
 
-def _probe(world: World, name: str, command: tuple[str, ...]) -> Probed:
+def _probe(world: World, name: str, command: tuple[str, ...]) -> ServerProbe:
     return world.plugs.probe(name=name, command=command, environment={}, directory=str(world.place))
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from taskbound.surfaces.cli.demo.parts import Parts
     from taskbound.surfaces.cli.demo.scene import Page
-    from taskbound.surfaces.cli.plugs import Plugs
+    from taskbound.surfaces.cli.plugs import Dependencies
 
 
 _STEPS: Final = (
@@ -44,7 +44,7 @@ _STEPS: Final = (
 )
 
 
-async def tell(plugs: Plugs, parts: Parts, page: Page, place: Path, *, kept: bool) -> DemoReport:
+async def tell(plugs: Dependencies, parts: Parts, page: Page, place: Path, *, kept: bool) -> DemoReport:
     began = time.monotonic()
     with ExitStack() as stack:
         errors = stack.enter_context((place / "gateways.log").open("w", encoding="utf-8"))

@@ -10,7 +10,7 @@ from taskbound.core import audit
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from taskbound.surfaces.cli.plugs import Loot
+    from taskbound.surfaces.cli.plugs import StolenCopy
 
 
 def place_of(records: Sequence[bytes], action: str) -> int:
@@ -28,7 +28,7 @@ def blame(agent: str) -> Callable[[audit.Event], audit.Event]:
     return change
 
 
-def forge(loot: Loot, index: int, change: Callable[[audit.Event], audit.Event]) -> tuple[bytes, ...]:
+def forge(loot: StolenCopy, index: int, change: Callable[[audit.Event], audit.Event]) -> tuple[bytes, ...]:
     """Return the lines of an export of the stolen log after changing the event at this index."""
     raws: list[bytes] = []
     heads: dict[str, str] = {}

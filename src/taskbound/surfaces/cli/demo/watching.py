@@ -69,20 +69,20 @@ class Watch:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Kept:
+class KeptCheckpoint:
     """A checkpoint as a monitor keeps it."""
 
     size: int
     note: str
 
 
-def kept_checkpoints(monitor: Path) -> tuple[Kept, ...]:
+def kept_checkpoints(monitor: Path) -> tuple[KeptCheckpoint, ...]:
     """Return the checkpoints in a monitor's file, oldest first."""
     found = []
     for line in monitor.read_text(encoding="utf-8").splitlines():
         value = json.loads(line)
         if isinstance(value, dict) and value.get("kind") == "taskbound-checkpoint":
-            found.append(Kept(size=int(value["size"]), note=str(value["note"])))
+            found.append(KeptCheckpoint(size=int(value["size"]), note=str(value["note"])))
     return tuple(found)
 
 

@@ -11,10 +11,10 @@ from taskbound.core.action import canonical
 from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import TaskboundError
 from taskbound.surfaces.cli.demo.agent import Agent
-from taskbound.surfaces.cli.demo.parts import Books, read_books
+from taskbound.surfaces.cli.demo.parts import Ledger, read_books
 from taskbound.surfaces.cli.demo.scene import Tried
 from taskbound.surfaces.cli.demo.watching import Watch, end_daemon
-from taskbound.surfaces.cli.plugs import Place
+from taskbound.surfaces.cli.plugs import CommandPlace
 from taskbound.surfaces.cli.screen import shown
 from taskbound.wire.task import ShowTask, TaskDetail
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from taskbound.surfaces.cli.demo.agent import Answered
     from taskbound.surfaces.cli.demo.parts import Parts
     from taskbound.surfaces.cli.demo.scene import Scene
-    from taskbound.surfaces.cli.plugs import Plugs
+    from taskbound.surfaces.cli.plugs import Dependencies
     from taskbound.wire.action import ActionDetail
 
 
@@ -44,7 +44,7 @@ _PATIENCE: Final = 20.0
 class World:
     """Everything that the steps share."""
 
-    plugs: Plugs
+    plugs: Dependencies
     parts: Parts
     place: Path
     errors: TextIO
@@ -98,7 +98,7 @@ class World:
     @property
     def client(self) -> Client:
         if self._client is None:
-            self._client = self.plugs.connect(Place(home=self.home), "default", "cli")
+            self._client = self.plugs.connect(CommandPlace(home=self.home), "default", "cli")
         return self._client
 
     @property
@@ -123,7 +123,7 @@ class World:
         if agent is not None:
             await agent.close()
 
-    def books(self) -> Books:
+    def books(self) -> Ledger:
         return read_books(self.parts, self.ledger)
 
     async def until_paid(self, reference: str) -> None:
@@ -145,7 +145,7 @@ class World:
         if self._client is not None:
             self._client.close()
         try:
-            self._client = self.plugs.connect(Place(home=self.home, autostart=False), "default", "cli")
+            self._client = self.plugs.connect(CommandPlace(home=self.home, autostart=False), "default", "cli")
         except TaskboundError:
             return
         self.end_daemon()

@@ -54,7 +54,7 @@ _HIDDEN: Final = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
+class BrokerView:
     """A broker as seen from outside."""
 
     uid: int = -1
@@ -77,27 +77,27 @@ def look_at_broker(
     yield from tell_lasting(rows)  # 5
 
 
-def see_broker(place: Path | None) -> Seen:
+def see_broker(place: Path | None) -> BrokerView:
     if place is None:
-        return Seen(trouble="its address is unknown")
+        return BrokerView(trouble="its address is unknown")
     try:
         owner = place.stat().st_uid
     except OSError as error:
-        return Seen(trouble=error.strerror or type(error).__name__)
+        return BrokerView(trouble=error.strerror or type(error).__name__)
     option = getattr(socket, "SO_PEERCRED", None)
     if option is None:
-        return Seen(uid=owner)
+        return BrokerView(uid=owner)
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as one:
             one.settimeout(_PATIENCE)
             one.connect(str(place))
             raw = one.getsockopt(socket.SOL_SOCKET, option, _CREDENTIALS.size)
     except PermissionError:
-        return Seen(uid=owner)
+        return BrokerView(uid=owner)
     except OSError as error:
-        return Seen(trouble=error.strerror or type(error).__name__)
+        return BrokerView(trouble=error.strerror or type(error).__name__)
     pid, uid, _ = _CREDENTIALS.unpack(raw)
-    return Seen(uid=uid, hidden=is_hidden(Path(f"/proc/{pid}/environ"), uid))
+    return BrokerView(uid=uid, hidden=is_hidden(Path(f"/proc/{pid}/environ"), uid))
 
 
 def is_hidden(environ: Path, uid: int) -> bool | None:
@@ -110,7 +110,7 @@ def is_hidden(environ: Path, uid: int) -> bool | None:
         return None
 
 
-def tell_broker(seen: Seen, keys: Path, own: int) -> Iterator[tuple[str, str, str, str]]:
+def tell_broker(seen: BrokerView, keys: Path, own: int) -> Iterator[tuple[str, str, str, str]]:
     """Yield findings; `keys` is its key folder under this account, `own` this account."""
     if seen.trouble:
         text = f"the broker is not seen: {seen.trouble}; nothing is minted, and nothing is revoked"

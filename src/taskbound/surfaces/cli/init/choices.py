@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from taskbound.core.scope import Scope
     from taskbound.core.tool.file import ToolFile
-    from taskbound.surfaces.cli.plugs import Probed
+    from taskbound.surfaces.cli.plugs import ServerProbe
     from taskbound.surfaces.cli.session import Session
 
 
@@ -91,7 +91,7 @@ class Choice:
     """Those that are to be gated, by the name that the upstream gets."""
     twins: list[Server] = field(default_factory=list)
     """Further entries that start the same as one of `servers`."""
-    probed: dict[str, Probed] = field(default_factory=dict)
+    probed: dict[str, ServerProbe] = field(default_factory=dict)
     offers: list[Offer] = field(default_factory=list)
     roots: list[str] = field(default_factory=list)
     bypassing: list[Bypassing] = field(default_factory=list)
@@ -173,7 +173,7 @@ def probe_servers(session: Session, choice: Choice, *, strict: bool) -> None:
             session.screen.note(f"{shown(name)} stays outside: {Words(error.message)}")
 
 
-def _probe(session: Session, name: str, server: Server) -> Probed:
+def _probe(session: Session, name: str, server: Server) -> ServerProbe:
     if server.url:
         return session.plugs.reach(
             name=name,
@@ -192,7 +192,7 @@ def _probe(session: Session, name: str, server: Server) -> Probed:
     )
 
 
-def _file_of(probed: Probed) -> ToolFile | None:
+def _file_of(probed: ServerProbe) -> ToolFile | None:
     found = find_ready(probed.spec)
     return found[1] if found is not None else None
 

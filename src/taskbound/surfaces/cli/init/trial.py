@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
     from taskbound.core.action.canonical import JsonValue
     from taskbound.sdk.client import Client
-    from taskbound.surfaces.cli.plugs import Place, Probed
+    from taskbound.surfaces.cli.plugs import CommandPlace, ServerProbe
 
 
 _SERVER: Final = "server"
@@ -118,7 +118,7 @@ def try_server(
 
 
 def _in_a_fresh_home(
-    session: Session, place: Place, probed: Probed, tools: Sequence[ToolDefinition]
+    session: Session, place: CommandPlace, probed: ServerProbe, tools: Sequence[ToolDefinition]
 ) -> TryReport:
     client = session.plugs.connect(place, session.namespace, "cli")
     daemon = os.pidfd_open(client.ask(Status(), StatusReport).pid)
@@ -139,7 +139,7 @@ def _in_a_fresh_home(
 
 
 def _prepare(
-    client: Client, place: Place, probed: Probed, tools: Sequence[ToolDefinition]
+    client: Client, place: CommandPlace, probed: ServerProbe, tools: Sequence[ToolDefinition]
 ) -> tuple[str, str, dict[str, JsonValue]]:
     monitor = place.home / "monitor"
     names = [f"{_SERVER}__{one.name}" for one in tools]

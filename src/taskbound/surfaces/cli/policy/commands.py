@@ -252,7 +252,7 @@ def _explained_operation(engine: PolicyEngine, case: OperationCase) -> CaseExpla
     )
 
 
-def _turn(one: policy.Turn) -> TurnRow:
+def _turn(one: policy.Counterfactual) -> TurnRow:
     return TurnRow(what=one.what, change=one.change, answer=one.answer)
 
 

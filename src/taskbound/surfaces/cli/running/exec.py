@@ -38,10 +38,10 @@ from taskbound.surfaces.cli.running.keeper import (
 )
 from taskbound.surfaces.cli.running.renewal import Renewals
 from taskbound.surfaces.cli.running.requests import (
+    CommandTask,
     OfAgentOption,
     OfTaskOption,
     SecondsOption,
-    Standing,
     interruptible,
     parse_asked,
     say_held,
@@ -58,7 +58,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from taskbound.sdk.credential import Task
-    from taskbound.sdk.wish import TaskCredential, Wish
+    from taskbound.sdk.wish import CredentialWish, TaskCredential
     from taskbound.surfaces.cli.plugs import ServedHosts
     from taskbound.wire.envelope import Push
 
@@ -169,7 +169,7 @@ def exec_(
 
 
 class _Exec:
-    def __init__(self, session: Session, standing: Standing, renewed_for: int | None = None) -> None:
+    def __init__(self, session: Session, standing: CommandTask, renewed_for: int | None = None) -> None:
         self._renewed_for = renewed_for
         self._renewals = Renewals(self._say, lambda held: say_held(session, held))
         self._session = session
@@ -188,7 +188,7 @@ class _Exec:
 
     # --- before the command ----------------------------------------------------------------------
 
-    def obtain(self, wishes: Sequence[Wish]) -> None:
+    def obtain(self, wishes: Sequence[CredentialWish]) -> None:
         with interruptible():
             task = self._join(start=True)
             for wish in wishes:

@@ -6,7 +6,7 @@ import signal
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
-from taskbound.sdk.wish import Wish
+from taskbound.sdk.wish import CredentialWish
 from taskbound.surfaces.cli.naming import whole_task
 from taskbound.surfaces.cli.reading import BadInputError
 from taskbound.surfaces.cli.screen import shown
@@ -45,7 +45,7 @@ class AskedFor(NamedTuple):
     values: dict[str, str]
 
 
-class Standing(NamedTuple):
+class CommandTask(NamedTuple):
     """The task that a command requests credentials for, and its agent."""
 
     task: str
@@ -74,21 +74,21 @@ def parse_values(words: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def stand_in(session: Session, task: str, agent: str) -> Standing:
+def stand_in(session: Session, task: str, agent: str) -> CommandTask:
     task = task or session.plugs.environ.get("TASKBOUND_TASK", "")
     if not task:
         raise BadInputError(
             "no task is named", remedy="name it with `--task TASK`; see `taskbound task list`"
         )
     if agent:
-        return Standing(task, agent)
+        return CommandTask(task, agent)
     task = whole_task(session, task)
-    return Standing(task, session.ask(ShowTask(task=task), TaskDetail).row.agent)
+    return CommandTask(task, session.ask(ShowTask(task=task), TaskDetail).row.agent)
 
 
-def wish_of(session: Session, asked: AskedFor, seconds: int) -> Wish:
+def wish_of(session: Session, asked: AskedFor, seconds: int) -> CredentialWish:
     kind = asked.kind or _implied(session, asked.target)
-    return Wish(target=asked.target, kind=kind, seconds=seconds, parameters=asked.values)
+    return CredentialWish(target=asked.target, kind=kind, seconds=seconds, parameters=asked.values)
 
 
 def _implied(session: Session, target: str) -> str:

@@ -20,7 +20,7 @@ from taskbound.wire import tool as wire
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from taskbound.surfaces.cli.plugs import Looked
+    from taskbound.surfaces.cli.plugs import ServerInspection
     from taskbound.surfaces.cli.screen import Screen
 
 
@@ -150,7 +150,7 @@ def _test(session: Session, spec: wire.ServerSpec) -> UpstreamTest:
     )
 
 
-def _names(looked: Looked, server: str) -> Iterator[str]:
+def _names(looked: ServerInspection, server: str) -> Iterator[str]:
     with suppress(MalformedError):
         yield from (one.name for one in parse_definitions(looked.definitions, server=server))
     yield from looked.methods

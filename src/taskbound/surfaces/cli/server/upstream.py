@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from taskbound.core.tool import Slot
     from taskbound.core.tool.file import ToolFile
-    from taskbound.surfaces.cli.plugs import Plugs, Probed
+    from taskbound.surfaces.cli.plugs import Dependencies, ServerProbe
     from taskbound.surfaces.cli.screen import Screen
 
 
@@ -173,7 +173,7 @@ def pin_listed(session: Session, name: str, command: Sequence[str], tools: Seque
 
 
 def _started(
-    plugs: Plugs,
+    plugs: Dependencies,
     *,
     name: str,
     command: list[str],
@@ -182,7 +182,7 @@ def _started(
     limit: list[str] | None,
     secrets: Mapping[Slot, str | None],
     listed: tuple[bytes, ...],
-) -> Probed:
+) -> ServerProbe:
     return plugs.probe(
         name=name,
         command=command,
@@ -224,7 +224,7 @@ def _slots_of(words: Sequence[str], file: ToolFile | None) -> list[str]:
 
 def _pin(
     session: Session,
-    probed: Probed,
+    probed: ServerProbe,
     agents: list[str],
     file: ToolFile | None,
     secrets: Mapping[Slot, str | None],
@@ -256,7 +256,7 @@ def _file_for(name: str, tools: str, *, relax: bool) -> ToolFile | None:
     return file
 
 
-def _tell(session: Session, name: str, probed: Probed) -> None:
+def _tell(session: Session, name: str, probed: ServerProbe) -> None:
     spec = probed.spec
     what = f"{_where(spec)} (MCP {spec.era})" if spec.url else f"{shown(spec.command)} {spec.sha256[:16]}…"
     session.screen.line(f"{shown(name)} is pinned: {what}")
@@ -308,7 +308,7 @@ def remove(session: Session, name: Annotated[str, argument("", "The server's nam
     session.act(RemoveUpstream(name=name), f"{shown(name)} is removed")
 
 
-def _show_pinned(screen: Screen, name: str, probed: Probed) -> None:
+def _show_pinned(screen: Screen, name: str, probed: ServerProbe) -> None:
     spec = probed.spec
     what = f"{spec.url} (MCP {spec.era})" if spec.url else f"{shown(spec.command)} {spec.sha256[:16]}…"
     screen.line(f"{shown(name)} is pinned: {what}")
@@ -318,7 +318,7 @@ def _show_pinned(screen: Screen, name: str, probed: Probed) -> None:
         screen.note(note)
 
 
-def add_probed(session: Session, probed: Probed, agents: Sequence[str]) -> Done:
+def add_probed(session: Session, probed: ServerProbe, agents: Sequence[str]) -> Done:
     raws = tuple(msgspec.Raw(one) for one in probed.definitions)
     ask = AddUpstream(spec=probed.spec, definitions=raws, agents=tuple(agents), methods=probed.methods)
     return session.ask(ask, Done)

@@ -71,7 +71,7 @@ class _Place:
     back: asyncio.Event = field(default_factory=asyncio.Event)
 
 
-class Parked:
+class ParkedCalls:
     """The calls of one connection that wait for their clients' answers; used in the event loop."""
 
     def __init__(
@@ -216,10 +216,10 @@ class Parked:
         return next(self._numbers)
 
 
-class Together:
+class QuestionBatch:
     """The questions of one round: the client is asked all of them together, or none."""
 
-    def __init__(self, parked: Parked, parent: Call, keys: Iterable[str]) -> None:
+    def __init__(self, parked: ParkedCalls, parent: Call, keys: Iterable[str]) -> None:
         self._parked = parked
         self._parent = parent
         self._due = set(keys)
@@ -264,7 +264,7 @@ class Together:
 
 
 class _Way:
-    def __init__(self, together: Together, key: str, question: Call) -> None:
+    def __init__(self, together: QuestionBatch, key: str, question: Call) -> None:
         self._together = together
         self._key = key
         self._question = question

@@ -41,7 +41,7 @@ class _Open:
     """The client's request that the question was sent on."""
 
 
-class Posed:
+class OpenQuestions:
     """The open questions of one connection's clients; used in the event loop."""
 
     def __init__(self, client: Client, *, look: Callable[[Call], None]) -> None:
@@ -108,7 +108,7 @@ class Posed:
 
 
 class _Way:
-    def __init__(self, posed: Posed, parent: Call, question: Call) -> None:
+    def __init__(self, posed: OpenQuestions, parent: Call, question: Call) -> None:
         self._posed = posed
         self._parent = parent
         self._question = question

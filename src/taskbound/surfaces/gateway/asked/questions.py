@@ -28,9 +28,9 @@ from taskbound.core.action.canonical import canonical
 from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import MalformedError, TaskboundError
 from taskbound.core.tool import QUESTION_NAMES, SEPARATOR
-from taskbound.ports.upstream import Answered, Errored, NoAnswer, Turn, errored
-from taskbound.surfaces.gateway.asked.parked import Parked, Together
-from taskbound.surfaces.gateway.asked.posed import Posed
+from taskbound.ports.upstream import Answered, Errored, NoAnswer, QuestionRound, errored
+from taskbound.surfaces.gateway.asked.parked import ParkedCalls, QuestionBatch
+from taskbound.surfaces.gateway.asked.posed import OpenQuestions
 from taskbound.surfaces.gateway.asked.reading import (
     AmbiguousQuestionError,
     AsksTooOftenError,
@@ -39,7 +39,7 @@ from taskbound.surfaces.gateway.asked.reading import (
     UnfitQuestionError,
     read_question,
 )
-from taskbound.surfaces.gateway.call import Call, Cause
+from taskbound.surfaces.gateway.call import Call, InterruptReason
 from taskbound.surfaces.gateway.eras import NO_DECISION, decision_in
 from taskbound.surfaces.gateway.errors import INTERNAL_ERROR, METHOD_NOT_FOUND
 from taskbound.wire.mcp.message import is_modern
@@ -50,8 +50,8 @@ if TYPE_CHECKING:
 
     from taskbound.core.action.canonical import JsonValue
     from taskbound.ports.upstream import Question, UpstreamAnswer
-    from taskbound.surfaces.gateway.binding import Running
-    from taskbound.surfaces.gateway.calls import Calls, Desk
+    from taskbound.surfaces.gateway.binding import ServerHandle
+    from taskbound.surfaces.gateway.calls import CallDependencies, Calls
 
 
 _FORM: Final = "elicitation/form"
@@ -113,7 +113,7 @@ def asks_for_input(found: UpstreamAnswer, era: str) -> TypeGuard[Answered]:
 class Questions:
     """Decides and forwards the questions of one connection's servers; used in the event loop."""
 
-    def __init__(self, calls: Calls, desk: Desk) -> None:
+    def __init__(self, calls: Calls, desk: CallDependencies) -> None:
         self._calls = calls
         self._desk = desk
         self._numbers = count(1)
@@ -121,8 +121,8 @@ class Questions:
         self._taken_back: set[Question] = set()
         self._held = 0
         """Bytes of results that wait for their clients."""
-        self.posed = Posed(desk.client, look=self._look)
-        self.parked = Parked(desk.client, calls.leave, calls.take, look=self._look)
+        self.posed = OpenQuestions(desk.client, look=self._look)
+        self.parked = ParkedCalls(desk.client, calls.leave, calls.take, look=self._look)
 
     def are_asked(self, call: Call) -> bool:
         return self.parked.asks(call) or self.posed.asks(call)
@@ -132,7 +132,7 @@ class Questions:
 
     # --- a legacy server -------------------------------------------------------------------------
 
-    def ask(self, running: Running, question: Question) -> None:
+    def ask(self, running: ServerHandle, question: Question) -> None:
         """Handles a legacy server's question (rule 2)."""
         try:
             call = self._whose(running, question.number)
@@ -147,9 +147,9 @@ class Questions:
         self._taken_back.add(question)
         one = self._by_question.get(question)
         if one is not None:
-            self._calls.interrupt(one, Cause.CANCELLED)
+            self._calls.interrupt(one, InterruptReason.CANCELLED)
 
-    def _whose(self, running: Running, number: int) -> Call:
+    def _whose(self, running: ServerHandle, number: int) -> Call:
         calls = [one for one in (*self._calls.open.values(), *self.parked.calls) if one.running is running]
         calls = [one for one in calls if one.is_sent and (not number or one.number == number)]
         if not calls:
@@ -161,10 +161,10 @@ class Questions:
             )
         return free[-1]
 
-    async def _answer(self, call: Call, running: Running, question: Question) -> None:
+    async def _answer(self, call: Call, running: ServerHandle, question: Question) -> None:
         found = _Found(errored(INTERNAL_ERROR, "the question could not be put"))
         key = f"q{next(self._numbers)}"
-        together = Together(self.parked, call, [key])
+        together = QuestionBatch(self.parked, call, [key])
         try:
             found = await self._put(call, running, together, key, question)
         finally:
@@ -174,7 +174,9 @@ class Questions:
 
     # --- a modern server -------------------------------------------------------------------------
 
-    async def turn(self, call: Call, running: Running, found: Answered) -> Turn | Unfinished | NoAnswer:
+    async def turn(
+        self, call: Call, running: ServerHandle, found: Answered
+    ) -> QuestionRound | Unfinished | NoAnswer:
         """Returns what to send to a modern server after its questions are answered (rule 5)."""
         try:
             state, asked = _state_in(found), self._asked_in(call, found.value)
@@ -183,7 +185,7 @@ class Questions:
             return Unfinished(error.code, error.message)
         except UnfitQuestionError as error:
             return NoAnswer("not-the-protocol", f"the server's answer is not what MCP says: {error.message}")
-        together = Together(self.parked, call, asked)
+        together = QuestionBatch(self.parked, call, asked)
         tasks = {
             key: asyncio.ensure_future(self._put(call, running, together, key, one))
             for key, one in asked.items()
@@ -195,7 +197,7 @@ class Questions:
             if failed and not refused:
                 refused = failed[0].message
                 for one in tuple(call.questions):
-                    self._calls.interrupt(one, Cause.BESIDE)
+                    self._calls.interrupt(one, InterruptReason.BESIDE)
         if call.cause is not None:
             return Unfinished("interrupted", call.words or call.cause.value)
         if refused:
@@ -205,7 +207,7 @@ class Questions:
         )
         actions = {key: task.result().action for key, task in tasks.items()}
         answers = b"{%b}" % given if given else b""
-        return Turn(offers=self.offers(call, running), answers=answers, actions=actions, state=state)
+        return QuestionRound(offers=self.offers(call, running), answers=answers, actions=actions, state=state)
 
     def _asked_in(self, call: Call, value: Mapping[str, JsonValue]) -> dict[str, _Asked]:
         asked = value.get("inputRequests", {})
@@ -225,7 +227,7 @@ class Questions:
             found[key] = _Asked(method, params)
         return found
 
-    def offers(self, call: Call, running: Running) -> bytes:
+    def offers(self, call: Call, running: ServerHandle) -> bytes:
         """Returns the capabilities to declare to a modern server with this call."""
         binding = self._desk.bound()
         reach = binding.reach if binding is not None else ()
@@ -235,19 +237,19 @@ class Questions:
         """Waits until a client can receive the result of this call."""
         size = len(found.raw) if isinstance(found, Answered | Errored) else 0
         if self.parked.is_away(call) and self._held + size > MAX_HELD:
-            self._calls.interrupt(call, Cause.UNANSWERED)
+            self._calls.interrupt(call, InterruptReason.UNANSWERED)
             return
         self._held += size
         try:
             if not await self.parked.client(call, self._desk.timings.question):
-                self._calls.interrupt(call, Cause.UNANSWERED)
+                self._calls.interrupt(call, InterruptReason.UNANSWERED)
         finally:
             self._held -= size
 
     # --- one question ----------------------------------------------------------------------------
 
     async def _put(
-        self, call: Call, running: Running, together: Together, key: str, asked: Question | _Asked
+        self, call: Call, running: ServerHandle, together: QuestionBatch, key: str, asked: Question | _Asked
     ) -> _Found:
         """Decides a question, asks it, and returns the outcome (rules 1, 3 and 4)."""
         try:
@@ -262,7 +264,7 @@ class Questions:
             together.over(key)
 
     async def _made(
-        self, call: Call, running: Running, together: Together, key: str, asked: Question | _Asked
+        self, call: Call, running: ServerHandle, together: QuestionBatch, key: str, asked: Question | _Asked
     ) -> _Found:
         arguments = read_question(asked.method, asked.params)
         if not isinstance(asked, _Asked) and not call.is_sent:  # it was answered in the same breath (rule 2)
@@ -287,10 +289,12 @@ class Questions:
         one.towards = together.way(key, one) if call.modern else self.posed.way(call, one)
         if not isinstance(asked, _Asked):
             self._by_question[asked] = one
-            one.cause = Cause.CANCELLED if asked in self._taken_back else one.cause
+            one.cause = InterruptReason.CANCELLED if asked in self._taken_back else one.cause
         call.questions.add(one)
         bound = self._desk.timings.question
-        late = asyncio.get_running_loop().call_later(bound, self._calls.interrupt, one, Cause.UNANSWERED)  # 6
+        late = asyncio.get_running_loop().call_later(
+            bound, self._calls.interrupt, one, InterruptReason.UNANSWERED
+        )  # 6
         try:
             return _told(one, await self._calls.run(one))
         finally:
@@ -308,7 +312,7 @@ class Questions:
             raise AsksTooOftenError(f"the server asks more than {MAX_QUESTIONS} times in one call")
 
     def _report(
-        self, running: Running, error: TaskboundError, method: str, params: Mapping[str, JsonValue]
+        self, running: ServerHandle, error: TaskboundError, method: str, params: Mapping[str, JsonValue]
     ) -> None:
         """Reports a question that became no action; bounded for each server."""
         _log.warning("server %s asks %s: %s", running.spec.name, method, error.message)

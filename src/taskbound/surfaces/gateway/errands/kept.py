@@ -24,7 +24,7 @@ import msgspec
 from taskbound.core.action.canonical import canonical
 from taskbound.core.dataclass import dataclass
 from taskbound.surfaces.gateway import eras as answers
-from taskbound.surfaces.gateway.call import Cause
+from taskbound.surfaces.gateway.call import InterruptReason
 from taskbound.surfaces.gateway.errors import INTERNAL_ERROR, BusyError, NoRoomError, UnknownErrandError
 from taskbound.surfaces.gateway.outcomes import interrupted
 from taskbound.wire.mcp.message import notice_line, result_line
@@ -33,7 +33,7 @@ from taskbound.wire.mcp.task import RELATED_KEY, McpTask, TaskStatus, task_membe
 if TYPE_CHECKING:
     from taskbound.core.action.canonical import JsonValue
     from taskbound.surfaces.gateway.call import Call
-    from taskbound.surfaces.gateway.calls import Calls, Desk
+    from taskbound.surfaces.gateway.calls import CallDependencies, Calls
     from taskbound.wire.mcp.message import Id
 
 
@@ -54,7 +54,7 @@ _FAILED: Final = "the server answered with an error"
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
-class Errand:
+class DeferredCall:
     """One call that its client polls."""
 
     name: str
@@ -117,20 +117,20 @@ class Errand:
             case TaskStatus.WORKING:
                 return _WAITS if self.call.is_held else ""
             case TaskStatus.CANCELLED:
-                return Cause.CANCELLED.value
+                return InterruptReason.CANCELLED.value
             case TaskStatus.FAILED:
                 return _FAILED if self.error else ""
             case _:
                 return ""
 
 
-class Errands:
+class DeferredCalls:
     """The errands of one connection; used in the event loop."""
 
-    def __init__(self, calls: Calls, desk: Desk) -> None:
+    def __init__(self, calls: Calls, desk: CallDependencies) -> None:
         self._calls = calls
         self._desk = desk
-        self._all: dict[str, Errand] = {}
+        self._all: dict[str, DeferredCall] = {}
         self._numbers = count(1)
         self._kept = 0
 
@@ -173,12 +173,12 @@ class Errands:
             call.patience.cancel()
             call.patience = None
 
-    def make(self, call: Call, ttl: int) -> Errand:
+    def make(self, call: Call, ttl: int) -> DeferredCall:
         """Frees the call's request for an answer; needs room; `ttl` is in milliseconds."""
         now = self._desk.now()
         binding = self._desk.bound()
         span = min(max(ttl, SHORTEST), LONGEST)
-        errand = Errand(
+        errand = DeferredCall(
             name=secrets.token_urlsafe(_CHANCE),
             call=call,
             key=("errand", next(self._numbers)),
@@ -209,14 +209,14 @@ class Errands:
 
     # --- what becomes of them --------------------------------------------------------------------
 
-    def find(self, name: str, *, modern: bool) -> Errand:
+    def find(self, name: str, *, modern: bool) -> DeferredCall:
         """Returns the errand of this name (rule 2); raises UnknownErrandError."""
         found = self._all.get(name)
         if found is None or found.modern is not modern:
             raise UnknownErrandError("there is no such MCP task")
         return found
 
-    def of_legacy(self) -> list[Errand]:
+    def of_legacy(self) -> list[DeferredCall]:
         """Returns the errands of clients of 2025-11-25, oldest first."""
         return [one for one in self._all.values() if not one.modern]
 
@@ -228,7 +228,7 @@ class Errands:
         asks = self._calls.questions.are_asked(call)
         self._turn(errand, TaskStatus.INPUT_REQUIRED if asks else TaskStatus.WORKING)
 
-    def settle(self, errand: Errand, line: bytes) -> None:
+    def settle(self, errand: DeferredCall, line: bytes) -> None:
         """Keeps the answering line of a finished call after its outcome is recorded; b"" if it has none."""
         call = errand.call
         errand.task = errand.task or call.task
@@ -245,16 +245,16 @@ class Errands:
             self._make_room(errand)
             self._turn(errand, _status(errand))
         errand.over.set()
-        if call.cause is Cause.ENDED:
+        if call.cause is InterruptReason.ENDED:
             self._let_go(errand)
 
-    def cancel(self, errand: Errand) -> None:
+    def cancel(self, errand: DeferredCall) -> None:
         """Interrupts the call of an errand that its client cancelled; it is recorded like any call."""
         self._turn(errand, TaskStatus.CANCELLED)
         errand.over.set()
-        self._calls.interrupt(errand.call, Cause.CANCELLED)
+        self._calls.interrupt(errand.call, InterruptReason.CANCELLED)
 
-    def withhold(self, cause: Cause, *, task: str, words: str) -> None:
+    def withhold(self, cause: InterruptReason, *, task: str, words: str) -> None:
         """Withholds kept results for the same causes that interrupt calls (rule 4)."""
         for errand in [one for one in self._all.values() if one.over.is_set()]:
             call = errand.call
@@ -267,14 +267,14 @@ class Errands:
                 if errand.modern and errand.status is TaskStatus.FAILED:  # an end stays what it was
                     errand.result, errand.error = b"", _as_error(errand.result)
                 self._count(errand)
-            if cause is Cause.ENDED:
+            if cause is InterruptReason.ENDED:
                 self._let_go(errand)
 
     def close(self) -> None:
         for errand in tuple(self._all.values()):
             self._let_go(errand)
 
-    def _turn(self, errand: Errand, status: TaskStatus) -> None:
+    def _turn(self, errand: DeferredCall, status: TaskStatus) -> None:
         if errand.status is status:
             return
         errand.status, errand.updated = status, self._desk.now()
@@ -283,14 +283,14 @@ class Errands:
             said = canonical(task_members(errand.shown, modern=False))
             self._desk.client.say(notice_line("notifications/tasks/status", said), talk)
 
-    def _expire(self, errand: Errand) -> None:
+    def _expire(self, errand: DeferredCall) -> None:
         self._let_go(errand)
         errand.over.set()
-        self._calls.interrupt(errand.call, Cause.EXPIRED)
+        self._calls.interrupt(errand.call, InterruptReason.EXPIRED)
 
     # --- room ------------------------------------------------------------------------------------
 
-    def _make_room(self, errand: Errand) -> None:
+    def _make_room(self, errand: DeferredCall) -> None:
         given = [one for one in self._all.values() if one.given and one.size]
         while self._kept + errand.size > MAX_BYTES and given:
             self._let_go(given.pop(0))
@@ -304,16 +304,16 @@ class Errands:
             )
         self._count(errand)
 
-    def _count(self, errand: Errand) -> None:
+    def _count(self, errand: DeferredCall) -> None:
         self._kept += errand.size - errand.counted
         errand.counted = errand.size
 
     @staticmethod
-    def _refuse(errand: Errand) -> None:
+    def _refuse(errand: DeferredCall) -> None:
         errand.withheld = True
         errand.call.arguments = b"{}"
 
-    def _let_go(self, errand: Errand | None) -> None:
+    def _let_go(self, errand: DeferredCall | None) -> None:
         if errand is None or self._all.pop(errand.name, None) is None:
             return
         if errand.timer is not None:
@@ -321,7 +321,7 @@ class Errands:
         self._kept -= errand.counted
 
 
-def _status(errand: Errand) -> TaskStatus:
+def _status(errand: DeferredCall) -> TaskStatus:
     """Derives the status from the result: in 2026-07-28 a tool's error is a result."""
     if errand.error:
         return TaskStatus.FAILED

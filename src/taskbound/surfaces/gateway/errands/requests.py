@@ -1,8 +1,8 @@
 """The methods `tasks/…` of both MCP revisions, by which clients poll their calls.
 
 For each named errand the daemon first confirms that its task is the connection's, runs, and covers the call
-(`Standing.confirm`), and again after a wait. The gateway's own refusals contain nothing of a server, so for
-a call that was never sent only the task is confirmed. A cancel takes effect before the daemon is asked,
+(`TaskBinding.confirm`), and again after a wait. The gateway's own refusals contain nothing of a server, so
+for a call that was never sent only the task is confirmed. A cancel takes effect before the daemon is asked,
 because it gives nothing out. A client of 2026-07-28 that did not declare the extension gets one error for
 every name. Results of 2025-11-25 name their errand in `_meta`; every other byte is the call's. The end of
 the task is reported first.
@@ -19,7 +19,7 @@ import msgspec
 from taskbound.core.action.canonical import canonical
 from taskbound.core.task import TaskEndedError
 from taskbound.surfaces.gateway.asking import BadCursorError
-from taskbound.surfaces.gateway.call import Cause
+from taskbound.surfaces.gateway.call import InterruptReason
 from taskbound.surfaces.gateway.errors import (
     BusyError,
     EndedErrandError,
@@ -45,9 +45,9 @@ if TYPE_CHECKING:
 
     from taskbound.core.action.canonical import JsonValue
     from taskbound.surfaces.gateway.calls import Calls
-    from taskbound.surfaces.gateway.errands.kept import Errand, Errands
+    from taskbound.surfaces.gateway.errands.kept import DeferredCall, DeferredCalls
     from taskbound.surfaces.gateway.link import Link
-    from taskbound.surfaces.gateway.standing import Standing
+    from taskbound.surfaces.gateway.standing import TaskBinding
     from taskbound.wire.mcp.message import Id, Request
 
 
@@ -71,12 +71,12 @@ def require_declared(capabilities: Mapping[str, JsonValue]) -> None:
         )
 
 
-class ErrandRequests:
+class DeferredCallRequests:
     """Answers these requests for one connection; used in the event loop."""
 
-    def __init__(self, calls: Calls, standing: Standing, link: Link) -> None:
+    def __init__(self, calls: Calls, standing: TaskBinding, link: Link) -> None:
         self._calls = calls
-        self._errands: Errands = calls.errands
+        self._errands: DeferredCalls = calls.errands
         self._standing = standing
         self._link = link
         self._waiting: dict[Id, asyncio.Event] = {}
@@ -125,7 +125,7 @@ class ErrandRequests:
 
     # --- one errand ------------------------------------------------------------------------------
 
-    async def _confirm(self, errand: Errand) -> None:
+    async def _confirm(self, errand: DeferredCall) -> None:
         """Asks the daemon whether the errand's content may be given out."""
         if self._asking >= MAX_ASKED:
             raise BusyError(f"{MAX_ASKED} requests about MCP tasks wait for the daemon")
@@ -136,7 +136,7 @@ class ErrandRequests:
             self._asking -= 1
         self._errands.find(errand.name, modern=errand.modern)  # it may have gone meanwhile
 
-    async def _ask(self, errand: Errand) -> None:
+    async def _ask(self, errand: DeferredCall) -> None:
         call = errand.call
         if errand.is_server_s:
             await self._standing.confirm(errand.task or call.task, call.tool, call.arguments)
@@ -145,7 +145,7 @@ class ErrandRequests:
             if errand.task not in {"", bound.task}:
                 raise UnknownErrandError("there is no such MCP task")
 
-    def _shown(self, errand: Errand) -> bytes:
+    def _shown(self, errand: DeferredCall) -> bytes:
         members = task_members(errand.shown, modern=errand.modern)
         if not errand.modern:
             return canonical(members)
@@ -162,14 +162,14 @@ class ErrandRequests:
             case _:
                 return head + b"}"
 
-    async def _update(self, errand: Errand, answers: JsonValue) -> bytes:
+    async def _update(self, errand: DeferredCall, answers: JsonValue) -> bytes:
         if not isinstance(answers, dict):
             raise BadParamsError("`inputResponses` is no object")
         await self._confirm(errand)
         self._calls.questions.parked.take_answers(errand.call, answers)
         return _ACK
 
-    async def _cancel(self, errand: Errand) -> bytes:
+    async def _cancel(self, errand: DeferredCall) -> bytes:
         over = errand.status.is_terminal
         if not over:
             self._errands.cancel(errand)
@@ -180,7 +180,7 @@ class ErrandRequests:
             raise EndedErrandError("the MCP task has ended")
         return canonical(task_members(errand.shown, modern=False))
 
-    async def _result(self, message: Request, errand: Errand) -> bytes:
+    async def _result(self, message: Request, errand: DeferredCall) -> bytes:
         if not errand.over.is_set() and len(self._waiting) >= MAX_WAITING:
             raise BusyError(f"{MAX_WAITING} results are waited for")
         left = self._waiting[message.id] = asyncio.Event()
@@ -196,14 +196,14 @@ class ErrandRequests:
             return b""
         if errand.status is TaskStatus.CANCELLED:
             return result_line(message.id_raw, _related(interrupted(errand.call), errand))
-        if errand.call.cause is not Cause.ENDED:
+        if errand.call.cause is not InterruptReason.ENDED:
             self._errands.find(errand.name, modern=False)
         errand.given = True
         if errand.error:
             return error_line(message.id_raw, errand.error)
         return result_line(message.id_raw, _related(errand.result, errand))
 
-    async def _until_over(self, request: Id, errand: Errand, left: asyncio.Event) -> None:
+    async def _until_over(self, request: Id, errand: DeferredCall, left: asyncio.Event) -> None:
         errand.waiting.append(request)
         self._calls.questions.posed.reach(errand.call)
         waits = [asyncio.ensure_future(one.wait()) for one in (left, errand.over)]
@@ -246,7 +246,7 @@ class ErrandRequests:
         return dict(task_members(errand.shown, modern=False))
 
 
-def _related(result: bytes, errand: Errand) -> bytes:
+def _related(result: bytes, errand: DeferredCall) -> bytes:
     members = msgspec.json.decode(result, type=dict[str, msgspec.Raw])
     meta: dict[str, msgspec.Raw] = {}
     if "_meta" in members and isinstance(msgspec.json.decode(members["_meta"]), dict):

@@ -40,7 +40,7 @@ _PATIENCE: Final = 5.0
 """Seconds that the daemon may take to say whose a request is."""
 
 
-class Door:
+class DaemonLookup:
     """The front's own connection to the daemon; used in the event loop."""
 
     def __init__(

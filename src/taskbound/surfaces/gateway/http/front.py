@@ -38,11 +38,11 @@ from taskbound.surfaces.gateway.errors import IdReusedError, UnknownMethodError,
 from taskbound.surfaces.gateway.http.door import Pace
 from taskbound.surfaces.gateway.http.errors import HeaderMismatchError
 from taskbound.surfaces.gateway.http.reply import SESSION, Reply, read_head
-from taskbound.surfaces.gateway.http.seat import Held, Seat
+from taskbound.surfaces.gateway.http.seat import ShownToken, TaskSession
 from taskbound.surfaces.gateway.requests import needs_id
 from taskbound.surfaces.http.errors import FrontFullError, NotAcceptableError, VerbError
-from taskbound.surfaces.http.head import OVERSIZED, Telling, leaving
-from taskbound.surfaces.http.rate import Room
+from taskbound.surfaces.http.head import OVERSIZED, RefusalReporter, leaving
+from taskbound.surfaces.http.rate import ConnectionLimits
 from taskbound.wire.mcp.message import (
     LATEST_LEGACY,
     LEGACY,
@@ -64,11 +64,11 @@ if TYPE_CHECKING:
 
     from taskbound.core.action.canonical import JsonValue
     from taskbound.core.tool.definition import Mirror
-    from taskbound.surfaces.gateway.http.door import Door
+    from taskbound.surfaces.gateway.http.door import DaemonLookup
     from taskbound.surfaces.gateway.http.reply import Head
     from taskbound.surfaces.gateway.http.seat import FrontBounds, Session
     from taskbound.surfaces.gateway.link import Connect
-    from taskbound.surfaces.gateway.server import Plugs
+    from taskbound.surfaces.gateway.server import GatewayDependencies
     from taskbound.surfaces.http.connection import HttpConnection, RawHead
     from taskbound.wire.mcp.message import Failure, Result
 
@@ -176,20 +176,22 @@ _CALL: Final = "tools/call"
 _LISTEN: Final = "subscriptions/listen"
 
 
-class Front(Room["FrontBounds", "Connection"]):
+class Front(ConnectionLimits["FrontBounds", "Connection"]):
     """Serves every connection (`connection.Server`)."""
 
-    def __init__(self, plugs: Plugs, door: Door, bounds: FrontBounds, *, hosts: frozenset[str]) -> None:
+    def __init__(
+        self, plugs: GatewayDependencies, door: DaemonLookup, bounds: FrontBounds, *, hosts: frozenset[str]
+    ) -> None:
         """Serves no client yet; `hosts` are the allowed values of `Host`."""
         self._pace = Pace(bounds, time.monotonic)
         super().__init__(bounds, count=self._pace.take)
         self._plugs = plugs
         self._door = door
         self.hosts = hosts
-        self._seats: dict[str, Seat] = {}
-        self._leaving: set[Seat] = set()
+        self._seats: dict[str, TaskSession] = {}
+        self._leaving: set[TaskSession] = set()
         self._work: set[asyncio.Task[None]] = set()
-        self.telling = Telling(door.tell)
+        self.telling = RefusalReporter(door.tell)
         """Tells the daemon what is refused here."""
 
     async def close(self) -> None:
@@ -252,7 +254,7 @@ class Front(Room["FrontBounds", "Connection"]):
 
     # --- seats -----------------------------------------------------------------------------------
 
-    async def _seat(self, head: Head, reply: Reply) -> Seat | None:
+    async def _seat(self, head: Head, reply: Reply) -> TaskSession | None:
         """Returns the seat of the token's task; None if the client has left."""
 
         def is_known() -> bool:
@@ -264,7 +266,7 @@ class Front(Room["FrontBounds", "Connection"]):
             found = await self._door.show(head.agent, self._shown(head, reply))
             reply.token, reply.task = found.token, found.task
             reply.on_proven()
-            token = Held(text=head.token, name=found.token, until=found.until)
+            token = ShownToken(text=head.token, name=found.token, until=found.until)
             seat = self._seats.get(found.task)
             if seat is None:
                 seat = self._open(found.task, head.agent, token)
@@ -284,23 +286,23 @@ class Front(Room["FrontBounds", "Connection"]):
             chain=tuple(b64encode(one).decode("ascii") for one in reply.chain),
         )
 
-    def _open(self, task: str, agent: str, token: Held) -> Seat:
+    def _open(self, task: str, agent: str, token: ShownToken) -> TaskSession:
         if len(self._seats) >= self.bounds.seats:
             raise FrontFullError("so many tasks are served that another one is not")
 
-        def ended(one: Seat) -> None:
+        def ended(one: TaskSession) -> None:
             del self._seats[task]
             self._leaving.add(one)
 
         def connect(text: str) -> Connect:
             return self._door.seat(agent, text)
 
-        seat = self._seats[task] = Seat(self._plugs, connect, self.bounds, token, ended=ended)
+        seat = self._seats[task] = TaskSession(self._plugs, connect, self.bounds, token, ended=ended)
         seat.start(self._leaving.discard)
         return seat
 
     @staticmethod
-    def _hear(seat: Seat, head: Head, reply: Reply) -> None:
+    def _hear(seat: TaskSession, head: Head, reply: Reply) -> None:
         if head.version == MODERN:
             raise VerbError("there is no stream outside of requests in this revision of MCP")
         if "last-event-id" in head.headers:
@@ -308,7 +310,7 @@ class Front(Room["FrontBounds", "Connection"]):
         seat.hear(seat.sessions.of(head.headers.get(SESSION, "")), reply)
 
     @staticmethod
-    def _end_session(seat: Seat, head: Head, reply: Reply) -> None:
+    def _end_session(seat: TaskSession, head: Head, reply: Reply) -> None:
         if head.version == MODERN:
             raise VerbError("there are no sessions in this revision of MCP")
         session = seat.sessions.end(head.headers.get(SESSION, ""))
@@ -318,7 +320,7 @@ class Front(Room["FrontBounds", "Connection"]):
 
 
 class _Exchanging:
-    def __init__(self, seat: Seat, head: Head, body: bytes, reply: Reply) -> None:
+    def __init__(self, seat: TaskSession, head: Head, body: bytes, reply: Reply) -> None:
         self._seat = seat
         self._head = head
         self._body = body

@@ -29,7 +29,7 @@ from taskbound.core.errors import TaskboundError
 from taskbound.core.task import TaskEndedError
 from taskbound.sdk.client import DaemonLostError, RefusedByDaemonError
 from taskbound.surfaces.gateway.errors import code_of
-from taskbound.surfaces.gateway.framing import Talk
+from taskbound.surfaces.gateway.framing import ClientSession
 from taskbound.surfaces.gateway.http.errors import OVER, RPC_STATUS, NoSessionError, UnknownSessionError
 from taskbound.surfaces.gateway.server import Gateway
 from taskbound.surfaces.http.connection import Bounds
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from taskbound.sdk.client import AsyncClient
     from taskbound.surfaces.gateway.http.reply import Reply
     from taskbound.surfaces.gateway.link import Connect
-    from taskbound.surfaces.gateway.server import Plugs
+    from taskbound.surfaces.gateway.server import GatewayDependencies
     from taskbound.wire.connection import Bound, Opened
     from taskbound.wire.envelope import Push
     from taskbound.wire.mcp.message import Id, Request
@@ -56,7 +56,7 @@ class Session:
     capabilities: Mapping[str, JsonValue]
     open: dict[Id, int] = field(default_factory=dict)
     """By the client's id: the number of the exchange that it is open in."""
-    talk: Talk = field(default_factory=Talk)
+    talk: ClientSession = field(default_factory=ClientSession)
     """What its client has asked to hear."""
     outside: Reply | None = None
     """Its stream of what belongs to no request."""
@@ -149,7 +149,7 @@ class Exchange:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Held:
+class ShownToken:
     """A token of the task, with its key."""
 
     text: str
@@ -161,27 +161,27 @@ class Held:
         return f"Held({self.name!r})"
 
 
-def _end_of(token: Held) -> int:
+def _end_of(token: ShownToken) -> int:
     return token.until
 
 
-class Seat:
+class TaskSession:
     """The gateway of one task's clients over HTTP (`framing.Client`)."""
 
     def __init__(
         self,
-        plugs: Plugs,
+        plugs: GatewayDependencies,
         connect: Callable[[str], Connect],
         bounds: FrontBounds,
-        first: Held,
+        first: ShownToken,
         *,
-        ended: Callable[[Seat], None],
+        ended: Callable[[TaskSession], None],
     ) -> None:
         """Prepares; `ended` is called once when the seat takes no more requests."""
         loop = asyncio.get_running_loop()
         self._loop = loop
         self._connect = connect
-        self._held: dict[str, Held] = {first.name: first}
+        self._held: dict[str, ShownToken] = {first.name: first}
         """Tokens that were shown, by name."""
         self._bounds = bounds
         self._ended = ended
@@ -198,13 +198,13 @@ class Seat:
         self.sessions = Sessions(bounds, loop.time, over=self._session_over)
         self.gateway = Gateway(replace(plugs, connect=self._reach), self)
 
-    def start(self, gone: Callable[[Seat], None]) -> None:
+    def start(self, gone: Callable[[TaskSession], None]) -> None:
         """Starts asking the daemon; `gone` is called once, when every server of the seat has ended."""
         serving = self._loop.create_task(self.gateway.serve())
         serving.add_done_callback(lambda _: gone(self))
         self._tasks = [serving, *map(self._loop.create_task, (self._watch(), self._doubt()))]
 
-    def show(self, token: Held) -> None:
+    def show(self, token: ShownToken) -> None:
         self._used = self._loop.time()
         self._held[token.name] = token
         if len(self._held) > _TOKENS:
@@ -295,15 +295,15 @@ class Seat:
         if exchange is not None:
             exchange.reply.tell(line)
 
-    def talk(self, request: Id) -> Talk | None:
+    def talk(self, request: Id) -> ClientSession | None:
         """Returns the subscriptions of the exchange's session; None for a modern client."""
         exchange = self._open.get(request) if isinstance(request, int) else None
         return exchange.session.talk if exchange is not None and exchange.session is not None else None
 
-    def talks(self) -> tuple[Talk, ...]:
+    def talks(self) -> tuple[ClientSession, ...]:
         return tuple(one.talk for one in self.sessions.all)
 
-    def say(self, line: bytes, talk: Talk) -> None:
+    def say(self, line: bytes, talk: ClientSession) -> None:
         for one in self.sessions.all:
             if one.talk is talk and one.outside is not None:
                 one.outside.tell(line)

@@ -121,19 +121,19 @@ _LONGEST: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class EvaluationRequest:
     """A parsed request: the daemon's message, and the form of the answer."""
 
     ask: EvaluateActions
     many: bool
 
 
-def read_evaluation(body: bytes) -> Asked:
+def read_evaluation(body: bytes) -> EvaluationRequest:
     """Parses a single evaluation; raises MalformedError (rule 1)."""
     return _single(parse_object(body))
 
 
-def read_evaluations(body: bytes) -> Asked:
+def read_evaluations(body: bytes) -> EvaluationRequest:
     """Parses a batch; without items it is a single evaluation.
 
     Raises MalformedError (rules 1 and 4), or TooManyEvaluationsError (rule 5).
@@ -151,12 +151,12 @@ def read_evaluations(body: bytes) -> Asked:
     found = tuple(_item(one, number, defaults) for number, one in enumerate(items))
     if sum(len(one.arguments) + len(one.subject) + len(one.token) for one in found) > _MOST:
         raise TooManyEvaluationsError(f"the evaluations come to more than {_MOST} bytes")
-    return Asked(ask=EvaluateActions(evaluations=found, until=until), many=True)
+    return EvaluationRequest(ask=EvaluateActions(evaluations=found, until=until), many=True)
 
 
-def _single(told: dict[str, JsonValue]) -> Asked:
+def _single(told: dict[str, JsonValue]) -> EvaluationRequest:
     entities = {name: _entity(told[name], name) for name in _ENTITIES if name in told}
-    return Asked(ask=EvaluateActions(evaluations=(_evaluation(entities),)), many=False)
+    return EvaluationRequest(ask=EvaluateActions(evaluations=(_evaluation(entities),)), many=False)
 
 
 def _semantic(told: dict[str, JsonValue]) -> Literal["", "deny", "permit"]:

@@ -37,8 +37,8 @@ from taskbound.surfaces.http.head import require_json
 from taskbound.surfaces.network.authzen.request import (
     OBLIGATIONS,
     UNNAMED,
-    Asked,
     BadRequestIdError,
+    EvaluationRequest,
     held_context,
     read_evaluation,
     read_evaluations,
@@ -73,7 +73,7 @@ _ONE: Final = _OURS | {413}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Told:
+class EvaluationAnswer:
     """One answer."""
 
     status: int
@@ -82,19 +82,19 @@ class Told:
     headers: tuple[tuple[str, str], ...] = ()
 
 
-def told(answers: Sequence[ActionPermitted | NotPermitted], *, many: bool, origin: str) -> Told:
+def told(answers: Sequence[ActionPermitted | NotPermitted], *, many: bool, origin: str) -> EvaluationAnswer:
     """Renders the daemon's answers; `many` as a list. `origin` is the API's external origin."""
     if many:
         found = [_decision(one, origin) for one in answers]
-        return Told(status=_OK, body=msgspec.json.encode({"evaluations": found}))
+        return EvaluationAnswer(status=_OK, body=msgspec.json.encode({"evaluations": found}))
     (answer,) = answers
     headers = ((ACTION, answer.action),) if answer.action else ()
     if not isinstance(answer, ActionPermitted) and _error_of(answer):
         return _error(_error_of(answer), answer, later=_error_of(answer) in {429, 503})
-    return Told(status=_OK, body=msgspec.json.encode(_decision(answer, origin)), headers=headers)
+    return EvaluationAnswer(status=_OK, body=msgspec.json.encode(_decision(answer, origin)), headers=headers)
 
 
-def refused(error: TaskboundError | Fault, metadata_of: str, tried: str) -> Told:
+def refused(error: TaskboundError | Fault, metadata_of: str, tried: str) -> EvaluationAnswer:
     """Renders an error without a decision (rule 4).
 
     `metadata_of` is the URL of the resource metadata, `tried` the received `Authorization`, empty for none.
@@ -102,7 +102,7 @@ def refused(error: TaskboundError | Fault, metadata_of: str, tried: str) -> Told
     problem = problem_of(error, metadata_of, tried)
     status = _BAD if problem.problem.status in _OURS else problem.problem.status
     text = f"{problem.problem.code}: {problem.problem.detail}\n"
-    return Told(status=status, body=text.encode(), kind=_TEXT, headers=problem.headers)
+    return EvaluationAnswer(status=status, body=text.encode(), kind=_TEXT, headers=problem.headers)
 
 
 def metadata(origin: str) -> bytes | None:
@@ -146,10 +146,10 @@ def _error_of(answer: NotPermitted) -> int:
     return status if status in _NO_DENIAL else 0
 
 
-def _error(status: int, answer: NotPermitted, *, later: bool) -> Told:
+def _error(status: int, answer: NotPermitted, *, later: bool) -> EvaluationAnswer:
     text = f"{answer.code}: {answer.message}\n"
     headers = (("Retry-After", "1"),) if later else ()
-    return Told(status=status, body=text.encode(), kind=_TEXT, headers=headers)
+    return EvaluationAnswer(status=status, body=text.encode(), kind=_TEXT, headers=headers)
 
 
 METADATA: Final = "/.well-known/authzen-configuration"
@@ -197,7 +197,7 @@ def _is_spoken(target: str) -> bool:
     return path.startswith(_BELOW) or path == METADATA
 
 
-ENDPOINTS: Final[Mapping[str, Callable[[bytes], Asked]]] = {
+ENDPOINTS: Final[Mapping[str, Callable[[bytes], EvaluationRequest]]] = {
     "/access/v1/evaluation": read_evaluation,
     "/access/v1/evaluations": read_evaluations,
 }
@@ -214,7 +214,7 @@ class EvaluationPoint:
         self._link = link
         self._origin = origin
 
-    async def answer(self, head: Head, body: bytes, shown: Shown) -> Told:
+    async def answer(self, head: Head, body: bytes, shown: Shown) -> EvaluationAnswer:
         """Returns the answer to one request; raises the error if nothing was decided."""
         if not shown.authorization:
             raise NoProofError("the request shows no proof of who asks")  # 1
@@ -226,7 +226,7 @@ class EvaluationPoint:
             raise TypeError("the daemon answers evaluations with their answers")
         return told(answer.answers, many=asked.many, origin=self._origin)
 
-    async def _read(self, head: Head, body: bytes, shown: Shown) -> Asked:
+    async def _read(self, head: Head, body: bytes, shown: Shown) -> EvaluationRequest:
         try:
             if head.query:
                 raise BadQueryError("an evaluation is asked for in the body, and not in the query")

@@ -105,7 +105,7 @@ _NO_SPACE: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 @quick
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Mark:
+class LogMark:
     """The log's high-water mark."""
 
     count: int = 0
@@ -121,7 +121,7 @@ class Mark:
         return f"{body} {zlib.crc32(body.encode('ascii')):08x}\n".encode("ascii")
 
 
-def read_mark(path: Path) -> Mark | None:
+def read_mark(path: Path) -> LogMark | None:
     """Returns the mark, or None without a file; raises DamagedStoreError if the content is invalid."""
     try:
         line = path.read_bytes()
@@ -129,7 +129,7 @@ def read_mark(path: Path) -> Mark | None:
         return None
     found = _FORM.fullmatch(line)
     if found is not None:
-        mark = Mark(count=int(found[1], 16), size=int(found[2], 16), hash=found[3].decode("ascii"))
+        mark = LogMark(count=int(found[1], 16), size=int(found[2], 16), hash=found[3].decode("ascii"))
         if mark.line == line:
             return mark
     raise DamagedStoreError(f"`{path.name}`, the mark beside the database, is damaged")
@@ -138,7 +138,7 @@ def read_mark(path: Path) -> Mark | None:
 class MarkFile:
     """The open mark file."""
 
-    def __init__(self, path: Path, mark: Mark) -> None:
+    def __init__(self, path: Path, mark: LogMark) -> None:
         """Creates the file atomically if absent."""
         if not path.exists():
             fresh = path.with_name(f"{path.name}.new")
@@ -153,7 +153,7 @@ class MarkFile:
         self._handle = os.open(path, os.O_WRONLY)
         self.keep(mark)
 
-    def keep(self, mark: Mark) -> None:
+    def keep(self, mark: LogMark) -> None:
         """Writes the mark (rule 1); on a full disk the older one stays, which is valid. Raises OSError."""
         try:
             os.pwrite(self._handle, mark.line, 0)

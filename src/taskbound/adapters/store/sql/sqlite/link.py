@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from taskbound.adapters.store.sql.action import SqlActions, WaitingActions
 from taskbound.adapters.store.sql.approval import SqlApprovals
-from taskbound.adapters.store.sql.audit import Growth, SqlAudit
+from taskbound.adapters.store.sql.audit import LogProgress, SqlAudit
 from taskbound.adapters.store.sql.credential import SqlCredentials
 from taskbound.adapters.store.sql.identity import (
     SqlAccounts,
@@ -100,7 +100,7 @@ class SqlTransaction:
     def __init__(self, link: SqliteLink) -> None:
         self._link = link
         self._waiting = WaitingActions(link)
-        self.growth = Growth()
+        self.growth = LogProgress()
         self.tasks = SqlTasks(link)
         """Tasks, templates, limits and runs."""
         self.actions = SqlActions(link, self._waiting)

@@ -24,7 +24,14 @@ from taskbound.adapters.store.sql.sqlite.driver import (
     driver,
     translate,
 )
-from taskbound.adapters.store.sql.sqlite.files import Mark, MarkFile, Reserve, free_bytes, locked, read_mark
+from taskbound.adapters.store.sql.sqlite.files import (
+    LogMark,
+    MarkFile,
+    Reserve,
+    free_bytes,
+    locked,
+    read_mark,
+)
 from taskbound.core.audit import leaf_hash
 from taskbound.core.dataclass import dataclass
 from taskbound.ports.store import (
@@ -70,7 +77,7 @@ class Files:
 
     path: Path
     writer: driver.Connection
-    mark: Mark
+    mark: LogMark
     mark_file: MarkFile
     reserve: Reserve
 
@@ -128,7 +135,7 @@ def _open(path: Path, reserve: Reserve, at: Callable[[str], None], machine: Mach
     return Files(path=path, writer=connection, mark=found, mark_file=mark_file, reserve=reserve)
 
 
-def _require_file(path: Path, mark: Mark | None) -> None:
+def _require_file(path: Path, mark: LogMark | None) -> None:
     """Creates an empty file only if the mark shows that there never was one (rule 3)."""
     size = path.stat().st_size if path.exists() else -1
     if mark is not None and size < _SMALLEST:
@@ -165,7 +172,7 @@ def _make(connection: driver.Connection, at: Callable[[str], None]) -> None:
         raise
 
 
-def _require_mark(connection: driver.Connection, mark: Mark | None, path: Path) -> Mark:
+def _require_mark(connection: driver.Connection, mark: LogMark | None, path: Path) -> LogMark:
     (count,) = connection.execute("SELECT coalesce(max(number), 0) FROM records").fetchone()
     (size,) = connection.execute("SELECT coalesce(max(place) + 1, 0) FROM places").fetchone()
     if mark is not None and (mark.count > count or mark.size > size):
@@ -175,7 +182,7 @@ def _require_mark(connection: driver.Connection, mark: Mark | None, path: Path) 
         )
     if mark is not None and mark.count and _hash(connection, mark.count) != mark.hash:
         raise DamagedStoreError(f"`{path}` is another database than the one that its mark is of")
-    return Mark(count=count, size=size, hash=_hash(connection, count) if count else Mark().hash)
+    return LogMark(count=count, size=size, hash=_hash(connection, count) if count else LogMark().hash)
 
 
 def _hash(connection: driver.Connection, number: int) -> str:
@@ -183,7 +190,7 @@ def _hash(connection: driver.Connection, number: int) -> str:
     return leaf_hash(body).hex()
 
 
-def _explain(error: driver.Error, path: Path, mark: Mark | None, machine: Machine) -> UnavailableError:
+def _explain(error: driver.Error, path: Path, mark: LogMark | None, machine: Machine) -> UnavailableError:
     known = translate(error)
     if isinstance(known, DamagedStoreError) and mark is None:
         return ForeignDatabaseError(f"`{path}` is no database that can be read")

@@ -16,7 +16,7 @@ from taskbound.adapters.store.sql.schema.token import (
     token_requests,
 )
 from taskbound.core.clock import Instant
-from taskbound.core.token.authorization.asked import Asked, AskedState, Signed
+from taskbound.core.token.authorization.asked import ConsentRequest, ConsentState, Signed
 from taskbound.core.token.authorization.request import (
     Admission,
     AuthorizationRequest,
@@ -47,7 +47,7 @@ class _Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 _READ: Final = msgspec.json.Decoder(_Request)
 
 
-def write_asked(asked: Asked) -> dict[str, Value]:
+def write_asked(asked: ConsentRequest) -> dict[str, Value]:
     request = asked.request
     kept = _Request(
         redirect=request.redirect.text,
@@ -105,9 +105,9 @@ def read_asked(  # noqa: PLR0913, PLR0917 - the columns of a row, in order
     acr: str,
     authenticated: int,
     session: str,
-) -> Asked:
+) -> ConsentRequest:
     kept = _READ.decode(request)
-    return Asked(
+    return ConsentRequest(
         namespace=namespace,
         id=name,
         request=AuthorizationRequest(
@@ -127,7 +127,7 @@ def read_asked(  # noqa: PLR0913, PLR0917 - the columns of a row, in order
         browser=browser,
         typed=typed,
         asked=Instant(asked),
-        state=AskedState(state),
+        state=ConsentState(state),
         person=person,
         task=task,
         code=code,
@@ -217,10 +217,10 @@ class SqlAuthorizations(TableGroup):
     def drop_client(self, namespace: str, client: str) -> None:
         self._link.change(_DROP.text, _DROP.values(namespace=namespace, id=client))
 
-    def asked(self, namespace: str, asked: str) -> Asked | None:
+    def asked(self, namespace: str, asked: str) -> ConsentRequest | None:
         return self._link.one(read_asked, _BY_ID.text, _BY_ID.values(namespace=namespace, id=asked))
 
-    def asked_by(self, namespace: str, *, typed: str = "", code: str = "") -> Asked | None:
+    def asked_by(self, namespace: str, *, typed: str = "", code: str = "") -> ConsentRequest | None:
         """Returns the request with this user-code or code digest, or None."""
         if typed:
             return self._link.one(
@@ -231,7 +231,7 @@ class SqlAuthorizations(TableGroup):
         return self._link.one(read_asked, _BY_CODE.text, _BY_CODE.values(namespace=namespace, code=code))
 
     def count_asked(self, namespace: str, since: Instant) -> int:
-        return self._link.one(int, _WAITING, (namespace, AskedState.OPEN.value, since)) or 0
+        return self._link.one(int, _WAITING, (namespace, ConsentState.OPEN.value, since)) or 0
 
     def admission(self, namespace: str, admission: str) -> Admission | None:
         return self._link.one(
@@ -253,7 +253,7 @@ class SqlAuthorizations(TableGroup):
             _REFRESH_ROW.read, _REFRESH.text, _REFRESH.values(namespace=namespace, digest=digest)
         )
 
-    def put_asked(self, asked: Asked, *, expect: int) -> None:
+    def put_asked(self, asked: ConsentRequest, *, expect: int) -> None:
         _PUT_ASKED.put(self._link, expect, **write_asked(asked))
 
     def drop_asked_of(self, namespace: str, client: str) -> None:

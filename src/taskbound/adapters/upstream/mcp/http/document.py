@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from taskbound.adapters.upstream.mcp.http.connect import LookUp
-    from taskbound.adapters.upstream.mcp.http.oauth import Said
+    from taskbound.adapters.upstream.mcp.http.oauth import TokenReply
 
 
 _PATIENCE: Final = 20.0
@@ -63,7 +63,7 @@ class HttpDocuments:
 
     def _asked(
         self, url: str, verb: str, headers: Sequence[tuple[str, str]], body: bytes, *, private: bool
-    ) -> Said:
+    ) -> TokenReply:
         try:
             place = endpoint(url)
             return asyncio.run(

@@ -7,7 +7,7 @@
 4. Head and each later silence have time limits, which don't run while reading is paused.
 5. A connection is reused only after a complete answer.
 
-Tokens (`Bearing`): 1. Each request carries the current token; without one nothing is sent. 2. A token
+Tokens (`SessionTokens`): 1. Each request carries the current token; without one nothing is sent. 2. A token
 rejected with 401 is not sent again.
 """
 
@@ -257,7 +257,7 @@ _SCHEME: Final = "Bearer "
 _Headers = tuple[tuple[str, str], ...]
 
 
-class Bearing:
+class SessionTokens:
     """The tokens of one session; None if the server needs none."""
 
     def __init__(self, tokens: Tokens | None) -> None:

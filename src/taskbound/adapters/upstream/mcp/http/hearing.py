@@ -1,4 +1,4 @@
-"""Restores subscriptions in a new session (`Again`).
+"""Restores subscriptions in a new session (`Resubscription`).
 
 1. A subscription or log level counts from the server's confirmation.
 2. After a lost session (404) all are requested again, and lists and resources are reported as changed,
@@ -28,7 +28,7 @@ _PATIENCE: Final = 10.0
 """Seconds for one subscription."""
 
 
-class Again:
+class Resubscription:
     """Confirmed subscriptions and log level of one server; used in the loop."""
 
     def __init__(self, session: HttpSession, events: UpstreamEvents) -> None:

@@ -63,7 +63,7 @@ _BY_JWT: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Said:
+class TokenReply:
     """A complete answer."""
 
     status: int
@@ -139,7 +139,7 @@ class TokenEndpoint:
         said, _ = await self._posted(self._client.introspection, words)
         return parse_about(said.status, said.kind, said.body)
 
-    async def _posted(self, url: str, words: dict[str, str]) -> tuple[Said, frozenset[str]]:
+    async def _posted(self, url: str, words: dict[str, str]) -> tuple[TokenReply, frozenset[str]]:
         proof, headers = self._proof()
         body = urlencode({**words, **proof}).encode()
         sent = {*hidden_in(self._client.slot, self._secret), *(value.split()[-1] for _, value in headers)}
@@ -201,7 +201,7 @@ async def exchange(  # noqa: PLR0913 - what an exchange is made of, each by its 
     look: LookUp,
     private: bool = False,
     most: int = MAX_ANSWER,
-) -> Said:
+) -> TokenReply:
     """Sends one request on its own connection (rules 1 and 2); reads at most `most` bytes of the answer."""
     flowing = asyncio.Event()
     flowing.set()
@@ -219,7 +219,9 @@ async def exchange(  # noqa: PLR0913 - what an exchange is made of, each by its 
                 exchange = Exchange(wire, flowing)
                 exchange.send(verb, place.target, sent, body)
                 head = await exchange.head(patience=patience)
-                return Said(status=head.status, kind=head.kind, body=await _whole(exchange, patience, most))
+                return TokenReply(
+                    status=head.status, kind=head.kind, body=await _whole(exchange, patience, most)
+                )
             finally:
                 wire.abort()
     except NotReachedError as error:

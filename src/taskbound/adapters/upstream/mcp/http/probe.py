@@ -22,8 +22,8 @@ from taskbound.adapters.upstream.mcp.errors import (
 )
 from taskbound.adapters.upstream.mcp.http.oauth import LookToken, TokenEndpoint
 from taskbound.adapters.upstream.mcp.http.server import HttpStarter, offered
-from taskbound.adapters.upstream.mcp.probe import Deaf, Probe, look_guarded, look_legacy, look_modern
-from taskbound.adapters.upstream.mcp.server import Patience, fill, list_tools
+from taskbound.adapters.upstream.mcp.probe import NullListener, Probe, look_guarded, look_legacy, look_modern
+from taskbound.adapters.upstream.mcp.server import StepTimeouts, fill, list_tools
 from taskbound.core.errors import TaskboundError
 from taskbound.core.tool import parse_definitions, parse_server_name
 from taskbound.core.tool.identity import canonical_url
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from taskbound.adapters.upstream.mcp.handshake import Opened
     from taskbound.adapters.upstream.mcp.http.oauth import Sign
-    from taskbound.adapters.upstream.mcp.server import Filling
+    from taskbound.adapters.upstream.mcp.server import SlotValues
     from taskbound.adapters.upstream.mcp.session import McpSession
     from taskbound.core.tool import Slot
     from taskbound.core.tool.identity import Remote
@@ -81,12 +81,12 @@ def pin_url(  # noqa: PLR0913 -- what a server is reached by, as a person types 
 async def probe(
     spec: ServerSpec,
     *,
-    patience: Patience | None = None,
+    patience: StepTimeouts | None = None,
     start: HttpStarter | None = None,
-    filling: Filling | None = None,
+    filling: SlotValues | None = None,
 ) -> Probe:
     """Connects to the server, detects its era and lists its tools."""
-    limits = patience or Patience()
+    limits = patience or StepTimeouts()
     starter = start or HttpStarter(patience=limits)
     remote = identity_of(spec, namespace="default").remote
     if remote is None:
@@ -161,12 +161,12 @@ def _signs_nothing(key: str, client: str, audience: str) -> str:
 
 
 class _Looking:
-    def __init__(self, name: str, remote: Remote, starter: HttpStarter, patience: Patience) -> None:
+    def __init__(self, name: str, remote: Remote, starter: HttpStarter, patience: StepTimeouts) -> None:
         self._name = name
         self._remote = remote
         self._starter = starter
         self._patience = patience
-        self.filling: Filling | None = None
+        self.filling: SlotValues | None = None
         """What is in the server's slots while it is looked at."""
         self.status = 0
         """The HTTP status of its last answer to a question that opens a session."""
@@ -194,7 +194,7 @@ class _Looking:
         )
 
     async def _seen(self, look: Callable[[McpSession], Awaitable[P]]) -> P:
-        session = self._starter.session(self._remote, Deaf(), filling=self.filling)
+        session = self._starter.session(self._remote, NullListener(), filling=self.filling)
         try:
             return await look(session)
         finally:

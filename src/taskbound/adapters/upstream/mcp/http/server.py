@@ -16,11 +16,11 @@ import msgspec
 from taskbound.adapters.upstream.mcp.errors import EraChangedError, StartFailedError
 from taskbound.adapters.upstream.mcp.handshake import open_session
 from taskbound.adapters.upstream.mcp.http.connect import Dialer, look_up
-from taskbound.adapters.upstream.mcp.http.hearing import Again
+from taskbound.adapters.upstream.mcp.http.hearing import Resubscription
 from taskbound.adapters.upstream.mcp.http.session import HttpSession
 from taskbound.adapters.upstream.mcp.http.waits import Waits
 from taskbound.adapters.upstream.mcp.news import listen
-from taskbound.adapters.upstream.mcp.server import Filling, McpServer, Patience
+from taskbound.adapters.upstream.mcp.server import McpServer, SlotValues, StepTimeouts
 from taskbound.core.errors import UnavailableError
 from taskbound.core.tool import BadMirrorError
 from taskbound.core.tool.definition import Mirror, encoded, mirrored, parse_mirrors
@@ -53,11 +53,11 @@ class HttpServer(McpServer):
     _session: HttpSession
 
     def __init__(
-        self, session: HttpSession, opened: Opened, patience: Patience, events: UpstreamEvents
+        self, session: HttpSession, opened: Opened, patience: StepTimeouts, events: UpstreamEvents
     ) -> None:
         super().__init__(session, opened, patience)
         self._mirrors: dict[str, tuple[Mirror, ...]] = {}
-        self._again = None if is_modern(opened.era) else Again(session, events)
+        self._again = None if is_modern(opened.era) else Resubscription(session, events)
 
     async def list_tools(self) -> tuple[bytes, ...]:
         """Lists the callable tools, each exactly as received (rule 2)."""
@@ -98,9 +98,9 @@ class HttpStarter:
     """Connects to servers as pinned (`ports.upstream.StartUpstream`)."""
 
     def __init__(
-        self, *, patience: Patience | None = None, waits: Waits | None = None, look: LookUp = look_up
+        self, *, patience: StepTimeouts | None = None, waits: Waits | None = None, look: LookUp = look_up
     ) -> None:
-        self._patience = patience or Patience()
+        self._patience = patience or StepTimeouts()
         self._waits = waits or Waits()
         self._look = look
         self._dialer: Dialer | None = None
@@ -115,12 +115,12 @@ class HttpStarter:
         remote: Remote,
         events: UpstreamEvents,
         *,
-        filling: Filling | None = None,
+        filling: SlotValues | None = None,
         offers: bytes = b"{}",
     ) -> HttpSession:
         """Returns an unused session; raises ServerChangedError if the pinned authorities changed."""
         self._dialer = Dialer(remote, patience=min(_CONNECT, self._patience.start), look=self._look)
-        return HttpSession(remote, self._dialer, events, self._waits, filling or Filling(), offers=offers)
+        return HttpSession(remote, self._dialer, events, self._waits, filling or SlotValues(), offers=offers)
 
     async def __call__(  # noqa: PLR0913 - the shape of the port, and what fills slots
         self,
@@ -129,7 +129,7 @@ class HttpStarter:
         era: str,
         events: UpstreamEvents,
         name: str = "",
-        filling: Filling | None = None,
+        filling: SlotValues | None = None,
         offers: bytes = b"{}",
         task: str = "",
     ) -> HttpServer:

@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Final
 
 from taskbound.adapters.upstream.mcp.handshake import open_session
 from taskbound.adapters.upstream.mcp.http.errors import BrokenAnswerError, NotReachedError, UntakenTokenError
-from taskbound.adapters.upstream.mcp.http.exchange import Bearing, Exchange, headers_for
+from taskbound.adapters.upstream.mcp.http.exchange import Exchange, SessionTokens, headers_for
 from taskbound.adapters.upstream.mcp.http.reading import Reader, Reply
 from taskbound.adapters.upstream.mcp.session import NO_REQUEST, McpSession
 from taskbound.core.errors import TaskboundError
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from taskbound.adapters.upstream.mcp.http.connect import Dialer
     from taskbound.adapters.upstream.mcp.http.exchange import Head
     from taskbound.adapters.upstream.mcp.http.waits import Waits
-    from taskbound.adapters.upstream.mcp.server import Filling
+    from taskbound.adapters.upstream.mcp.server import SlotValues
     from taskbound.adapters.upstream.mcp.session import Headers
     from taskbound.core.tool.identity import Remote
     from taskbound.ports.upstream import UpstreamAnswer, UpstreamEvents
@@ -70,13 +70,13 @@ class HttpSession(McpSession):
         dialer: Dialer,
         events: UpstreamEvents,
         waits: Waits,
-        filling: Filling,
+        filling: SlotValues,
         *,
         offers: bytes = b"{}",
     ) -> None:
         super().__init__(events, offers)
         self._filling = filling
-        self._bearing = Bearing(filling.tokens)
+        self._bearing = SessionTokens(filling.tokens)
         self._target = filling.target(remote.target)
         self._remote = remote
         self._dialer = dialer

@@ -22,7 +22,14 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from taskbound.adapters.upstream.mcp.errors import ServerLostError
-from taskbound.adapters.upstream.mcp.task.waiting import Bounds, Teller, Waiter, Work, is_task, made_by
+from taskbound.adapters.upstream.mcp.task.waiting import (
+    Bounds,
+    ProgressReporter,
+    Waiter,
+    Work,
+    is_task,
+    made_by,
+)
 from taskbound.core.dataclass import dataclass
 from taskbound.ports.upstream import Answered, NoAnswer
 from taskbound.wire.mcp.message import is_modern, text
@@ -32,7 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable
 
     from taskbound.adapters.upstream.mcp.session import McpSession
-    from taskbound.ports.upstream import Logged, Told, Turn, UpstreamAnswer
+    from taskbound.ports.upstream import Logged, QuestionRound, Told, UpstreamAnswer
 
     _Waiting = Callable[[], Coroutine[Any, Any, UpstreamAnswer]]
 
@@ -94,7 +101,7 @@ class Tasks:
         answer: Callable[[UpstreamAnswer], None],
         send: Callable[[Wanted, Callable[[UpstreamAnswer], None], Told | None], int],
         *,
-        turn: Turn | None,
+        turn: QuestionRound | None,
         progress: Told | None,
         logged: Logged | None,
     ) -> int:
@@ -112,7 +119,7 @@ class Tasks:
         work = Work(
             answer=answer,
             offers=_with_tasks(offers) if self._modern else offers,
-            told=Teller(progress),
+            told=ProgressReporter(progress),
             logged=logged,
             can_ask=turn is not None,
             goes_on=turn.goes_on if turn is not None else None,

@@ -12,8 +12,8 @@ Parsing: 1. Only tasks as MCP defines them count; declared retention is ignored.
 task reference in `_meta` and is otherwise unchanged; it can't be a task itself. 3. A 2025-11-25 task can fail
 by status alone.
 
-Progress (`Teller`): 1. New status texts are progress if it was requested, unless they contain the task's
-name. 2. Progress numbers never decrease; a text counts one more than the last.
+Progress (`ProgressReporter`): 1. New status texts are progress if it was requested, unless they contain the
+task's name. 2. Progress numbers never decrease; a text counts one more than the last.
 """
 
 from __future__ import annotations
@@ -188,7 +188,7 @@ class Work:
 
     answer: Callable[[UpstreamAnswer], None]
     offers: bytes
-    told: Teller
+    told: ProgressReporter
     logged: Logged | None
     can_ask: bool
     """Whether whoever calls can be asked anything."""
@@ -352,7 +352,7 @@ class Waiter:
         return Answered(raw, msgspec.json.decode(raw), is_working=True)
 
 
-class Teller:
+class ProgressReporter:
     """Reports one call's progress; used in the loop."""
 
     def __init__(self, told: Told | None) -> None:
