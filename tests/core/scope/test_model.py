@@ -29,7 +29,7 @@ def short(charges: Any) -> Any:
 FAULTS: dict[str, tuple[str, Any]] = {
     "what no grant mentions passes": ("is_default", lambda *_: True),
     "a total is overlooked": ("amounts_of", short(COVER.amounts_of)),
-    "a deep grant covers whatever there is": ("meets_members", lambda *_: COVER.Met()),
+    "a deep grant covers whatever there is": ("meets_members", lambda *_: COVER.Match()),
 }
 
 
