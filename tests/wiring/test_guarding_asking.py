@@ -13,7 +13,7 @@ import pytest
 
 from taskbound.sdk.verify import Opened
 from taskbound.sdk.verify.errors import StatusUnknownError, TokenInactiveError
-from taskbound.sdk.verify.keys import TokenContent
+from taskbound.sdk.verify.keys import Said
 from taskbound.wiring.guarding import introspection, published_keys
 from tests.peers.ports import free_port
 from tests.sdk.verify.world import Place
@@ -76,7 +76,7 @@ def issuer() -> Iterator[Issuer]:
 
 
 @pytest.fixture
-def shown(tmp_path: Path) -> tuple[str, TokenContent]:
+def shown(tmp_path: Path) -> tuple[str, Said]:
     """A token, and what it says."""
     with closing(Place(tmp_path)) as place:
         token = place.token()
@@ -91,7 +91,7 @@ def active(**more: Any) -> bytes:
 
 
 def test_the_issuer_is_asked_with_the_token_and_what_proves_the_service(
-    issuer: Issuer, shown: tuple[str, TokenContent]
+    issuer: Issuer, shown: tuple[str, Said]
 ) -> None:
     issuer.says(200, active(scope="bank__pay"))
     proofs = iter(["first", "second"])
@@ -108,7 +108,7 @@ def test_the_issuer_is_asked_with_the_token_and_what_proves_the_service(
 
 
 def test_an_answer_that_is_none_lets_nothing_pass_and_is_followed_nowhere(
-    issuer: Issuer, shown: tuple[str, TokenContent]
+    issuer: Issuer, shown: tuple[str, Said]
 ) -> None:
     with issuing() as elsewhere:
         elsewhere.says(200, active())
@@ -147,14 +147,14 @@ def test_keys_are_asked_for_at_the_issuers_own_place(issuer: Issuer) -> None:
             published_keys(issuer.origin)()
 
 
-def test_an_issuer_that_is_away_says_nothing(shown: tuple[str, TokenContent]) -> None:
+def test_an_issuer_that_is_away_says_nothing(shown: tuple[str, Said]) -> None:
     port = free_port()
     with pytest.raises(StatusUnknownError):
         introspection(f"http://127.0.0.1:{port}", dict).require_active(*shown)
 
 
 def test_a_real_issuer_tells_a_stranger_nothing_and_an_agent_that_it_is_worth_nothing(
-    tmp_path: Path, shown: tuple[str, TokenContent]
+    tmp_path: Path, shown: tuple[str, Said]
 ) -> None:
     with opened(tmp_path) as world:
         _, token = world.permitted()

@@ -29,7 +29,7 @@ from taskbound.core.token.shared import (
     StillServing,
     request_digest,
 )
-from taskbound.sdk.verify.keys import TokenContent, parse_said
+from taskbound.sdk.verify.keys import Said, parse_said
 from taskbound.wire.connection import Done
 from taskbound.wire.jose import TRANSACTION_TOKEN, parse_jws
 from taskbound.wire.task import EndTask
@@ -81,7 +81,7 @@ class Sharing(World):
     def link(self, name: str = "payments", number: int = 0) -> ServiceLink:
         return ServiceLink(issuer=self.origin, name=name, key=read_key(self.keys[name][number]))
 
-    def serving(self, name: str = "payments") -> tuple[Serving, TokenContent]:
+    def serving(self, name: str = "payments") -> tuple[Serving, Said]:
         """A request that was permitted and that nobody has begun."""
         _, token = self.permitted()
         said = parse_said(parse_jws(token, kind=TRANSACTION_TOKEN))

@@ -10,7 +10,7 @@ import pytest
 
 from taskbound.core.revocation import About, Thing
 from taskbound.sdk.verify.errors import BadTokenContextError
-from taskbound.sdk.verify.keys import TokenContent, parse_said
+from taskbound.sdk.verify.keys import Said, parse_said
 from taskbound.wire.jose import TRANSACTION_TOKEN, parse_jws
 from tests.sdk.verify.world import Place, Places
 
@@ -20,11 +20,11 @@ def place(tmp_path: Path, places: Places) -> Place:
     return places(tmp_path)
 
 
-def said(place: Place, **claims: Any) -> TokenContent:
+def said(place: Place, **claims: Any) -> Said:
     return parse_said(parse_jws(place.token(**claims), kind=TRANSACTION_TOKEN))
 
 
-def past_the_gate(place: Place, **claims: Any) -> TokenContent:
+def past_the_gate(place: Place, **claims: Any) -> Said:
     """What is read of claims that the gate before it lets nobody have."""
     jws = parse_jws(place.token(), kind=TRANSACTION_TOKEN)
     return parse_said(replace(jws, claimed=replace(jws.claimed, rest={**jws.claimed.rest, **claims})))

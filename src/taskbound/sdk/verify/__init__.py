@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from taskbound.sdk.verify.endpoint import Body, Endpoint, Endpoints
 from taskbound.sdk.verify.holder import WHOEVER_HAS_IT, Holders
-from taskbound.sdk.verify.keys import IssuerKeys, TokenContent
+from taskbound.sdk.verify.keys import IssuerKeys, Said
 from taskbound.sdk.verify.refused import Refused, Step, challenge, problem
 from taskbound.sdk.verify.status import Asking, Status
 from taskbound.sdk.verify.verifier import Accepted, Head, Opened, Outcome, Service, Verifier
@@ -25,10 +25,10 @@ __all__ = [
     "Opened",
     "Outcome",
     "Refused",
+    "Said",
     "Service",
     "Status",
     "Step",
-    "TokenContent",
     "Verifier",
     "challenge",
     "problem",

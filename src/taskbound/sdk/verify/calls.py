@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Mapping
 
     from taskbound.core.action import JsonValue
-    from taskbound.sdk.verify.keys import TokenContent
+    from taskbound.sdk.verify.keys import Said
     from taskbound.sdk.verify.verifier import Accepted, Head, Opened, Outcome, Verifier
 
 
@@ -110,7 +110,7 @@ class Call:
     """A claimed call, as its function finds it (rule 4)."""
 
     decided: bytes
-    said: TokenContent
+    said: Said
     converting: Converting | None
     """Of the function that is called; None where the arguments are what is run."""
     ran: bool = False

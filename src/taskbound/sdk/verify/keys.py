@@ -219,7 +219,7 @@ _MOST_APPROVERS: Final = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TokenContent:
+class Said:
     """The content of a token."""
 
     txn: str
@@ -277,7 +277,7 @@ class TokenContent:
         return tuple(found)
 
 
-def parse_said(jws: UnverifiedJws) -> TokenContent:
+def parse_said(jws: UnverifiedJws) -> Said:
     """Returns the token's content, not yet verified; raises BadTokenContextError."""
     claims = jws.claimed
     context = claims.rest.get("tctx")
@@ -285,7 +285,7 @@ def parse_said(jws: UnverifiedJws) -> TokenContent:
         raise BadTokenContextError("`tctx` is no object", where="tctx")
     holder = _text(claims.rest, "req_wl")
     space = _text(context, "namespace")
-    said = TokenContent(
+    said = Said(
         txn=_text(claims.rest, "txn"),
         token=claims.id,
         key=jws.header.kid,

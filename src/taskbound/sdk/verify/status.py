@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from taskbound.core.revocation import Thing
-    from taskbound.sdk.verify.keys import TokenContent
+    from taskbound.sdk.verify.keys import Said
 
 
 _LIMITS: Final = Limits(size=65_536, depth=8, parts=256)
@@ -62,7 +62,7 @@ class Asking:
         """Resets the waiting lock in a forked child."""
         self._waiting = threading.Lock()
 
-    def require_active(self, text: str, said: TokenContent) -> None:
+    def require_active(self, text: str, said: Said) -> None:
         """Raises TokenInactiveError or StatusUnknownError unless this token is active (rule 2)."""
         try:
             answer = parse_object(self._heard(text), limits=_LIMITS)
@@ -97,7 +97,7 @@ class Asking:
         return answer
 
 
-def require_holds(text: str, said: TokenContent, *, status: Status | None, asking: Asking | None) -> None:
+def require_holds(text: str, said: Said, *, status: Status | None, asking: Asking | None) -> None:
     """Raises DeniedError unless the token holds now, UnavailableError if unknown (rule 1)."""
     stale: UnavailableError | None = None
     if status is not None:
@@ -112,9 +112,7 @@ def require_holds(text: str, said: TokenContent, *, status: Status | None, askin
     asking.require_active(text, said)
 
 
-def require_still_holds(
-    said: TokenContent, *, status: Status | None, asking: Asking | None, asked: float
-) -> None:
+def require_still_holds(said: Said, *, status: Status | None, asking: Asking | None, asked: float) -> None:
     """Checks again without waiting (rule 3); `asked`: begin of `require_holds`, by `awake`."""
     if status is not None:
         try:

@@ -30,7 +30,7 @@ from taskbound.sdk.verify import errors
 from taskbound.sdk.verify.endpoint import Body, Endpoint
 from taskbound.sdk.verify.holder import Holders, dpop_showing
 from taskbound.sdk.verify.keys import (
-    TokenContent,
+    Said,
     anew_in_children,
     content_digest,
     parse_said,
@@ -89,7 +89,7 @@ class Head:
 class Opened(NoTruth):
     """A head with a verified token; it permits nothing yet."""
 
-    said: TokenContent
+    said: Said
     head: Head
     endpoint: Endpoint
 
@@ -98,7 +98,7 @@ class Opened(NoTruth):
 class Accepted(NoTruth):
     """This service must do the request, now and once."""
 
-    said: TokenContent
+    said: Said
     serving: shared.Serving
 
 
@@ -192,7 +192,7 @@ class Verifier:
             return Refused(error=error, step=step)
         return self._still(found, said, asked)
 
-    def _still(self, found: Accepted | shared.Repeated, said: TokenContent, asked: float) -> Outcome:
+    def _still(self, found: Accepted | shared.Repeated, said: Said, asked: float) -> Outcome:
         try:
             _require_time(said, self._clock())
             require_still_holds(said, status=self._status, asking=self._asking, asked=asked)
@@ -217,7 +217,7 @@ class Verifier:
         """Closes the claims; call it when no request is being verified."""
         self._claims.close()
 
-    def _believed(self, tokens: Sequence[str]) -> TokenContent:
+    def _believed(self, tokens: Sequence[str]) -> Said:
         if not tokens:
             raise errors.TokenAbsentError("the request has no `Txn-Token`")
         if len(tokens) != 1 or "," in tokens[0]:
@@ -239,7 +239,7 @@ class Verifier:
             )
         return said
 
-    def _require_held(self, said: TokenContent, head: Head) -> None:
+    def _require_held(self, said: Said, head: Head) -> None:
         holding = self.service.holding
         if not isinstance(holding, Holders):
             return
@@ -287,12 +287,12 @@ class Verifier:
                 )
 
 
-def _require_time(said: TokenContent, now: Instant) -> None:
+def _require_time(said: Said, now: Instant) -> None:
     if now >= said.expires:
         raise jose.TokenExpiredError("the token has expired", where="exp")
 
 
-def _require_request(said: TokenContent, endpoint: Endpoint, body: bytes) -> str:
+def _require_request(said: Said, endpoint: Endpoint, body: bytes) -> str:
     if endpoint.body is Body.CONTENT:
         if not said.content_digest:
             raise errors.DigestMissingError("the token names no `content_digest`", where="tctx")
@@ -306,7 +306,7 @@ def _require_request(said: TokenContent, endpoint: Endpoint, body: bytes) -> str
     return _require_action(said, endpoint, body)
 
 
-def _require_action(said: TokenContent, endpoint: Endpoint, arguments: bytes) -> str:
+def _require_action(said: Said, endpoint: Endpoint, arguments: bytes) -> str:
     definition = endpoint.definition or said.definition
     if not definition or definition != (said.definition or definition):
         raise errors.DigestMissingError(
