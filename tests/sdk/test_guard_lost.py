@@ -205,10 +205,10 @@ import os, sys
 from pathlib import Path
 from tests.sdk.notes import Here, note
 from taskbound.sdk.guard.client import Client
-from taskbound.sdk.guard.speaker import Told
+from taskbound.sdk.guard.speaker import ClientSettings
 from taskbound.sdk.guard.errors import ForkedError
 
-with Client(Told(), Here(socket=Path(sys.argv[1]))):
+with Client(ClientSettings(), Here(socket=Path(sys.argv[1]))):
     note("hello")
     child = os.fork()
     if not child:

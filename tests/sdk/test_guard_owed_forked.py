@@ -19,7 +19,7 @@ from tests.sdk.noted import note, note_later
 from taskbound.sdk.guard.async_client import AsyncClient
 from taskbound.sdk.guard.client import Client
 from taskbound.sdk.guard.link import Place
-from taskbound.sdk.guard.speaker import Told
+from taskbound.sdk.guard.speaker import ClientSettings
 
 class Here:
     def place(self, told):
@@ -40,7 +40,7 @@ def forked(client, close):
     print(os.waitstatus_to_exitcode(status), len(client._owed._left))
 
 def blocking():
-    with Client(Told(), Here()) as client:
+    with Client(ClientSettings(), Here()) as client:
         try:
             with interrupting(client, before=range(1, 3)):
                 note("hello")
@@ -59,7 +59,7 @@ def blocking():
         other.join()
 
 async def awaited():
-    async with AsyncClient(Told(), Here()) as client:
+    async with AsyncClient(ClientSettings(), Here()) as client:
         with cancelling(client, before=range(1, 3)):
             await asyncio.wait((asyncio.ensure_future(note_later("hello")),))
             while client._owed._telling:

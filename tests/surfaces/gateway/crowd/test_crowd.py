@@ -14,15 +14,15 @@ from tests.surfaces.gateway.crowd.soak import Plan, crowd
 ROUNDS = 80
 """Of the 10,000 of `dev/soak --only interleavings`: the same draw, the first of it."""
 CROSSES = """
-from taskbound.surfaces.gateway.http.seat import Seat
-_answer, _last, _count = Seat.answer, [b""], [0]
+from taskbound.surfaces.gateway.http.seat import TaskSession
+_answer, _last, _count = TaskSession.answer, [b""], [0]
 def crossing(self, line, to):
     if not line:  # the news that a cancelled call gets no answer
         return _answer(self, line, to)
     _count[0] += 1
     before, _last[0] = _last[0], line
     _answer(self, line if _count[0] % 20 else before, to)
-Seat.answer = crossing
+TaskSession.answer = crossing
 """
 """Each twentieth answer of the front is the one that was given before it, to whomever."""
 
