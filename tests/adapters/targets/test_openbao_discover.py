@@ -177,16 +177,10 @@ def test_looking_changes_nothing(there: Leasing) -> None:
 def test_what_there_was_no_time_for_is_counted(there: Leasing) -> None:
     token = there.token(POLICY + LOOK, period="1h")
     target = there.target(token=token, alone=True)
-    for patience in (0.72, 0.75, 0.8, 0.9, 1.0):
-        try:
-            found = target.discover((MARK,), most=500, patience=patience)
-        except TargetUnavailableError:
-            continue
-        if not found.whole:
-            assert any("were not looked at in time" in one for one in found.notes)
-            assert found.count > len(found.found)
-            return
-    pytest.fail("there was time for all of it")
+    found = target.discover((MARK,), most=500, patience=0.6)  # less than what is kept for the answer
+    assert not found.whole
+    assert any("were not looked at in time" in one for one in found.notes)
+    assert found.count > len(found.found)
 
 
 # --- servers that lie -----------------------------------------------------------------------------------
