@@ -50,6 +50,8 @@ def main(arguments: list[str]) -> int:
     rest = [argument for argument in arguments if argument != "--all"]
     tiers = [arguments] if rest == arguments else [rest, [*rest, "--late"]]
     sessions, failed = list[Session](), dict[str, str]()
+    if "--numprocesses" in rest:
+        compile_tests(os.cpu_count() or 1)
     for tier in tiers:
         sessions.append(session := run(tier))
         failed |= session.failed
@@ -68,6 +70,25 @@ def main(arguments: list[str]) -> int:
         print(f"FAILED twice: {test}")
     print(f"\nrun again alone: {len(broken)} failed, {len(flaky)} FLAKY (at most {MOST_FLAKY})", flush=True)
     return FAILED if broken or len(flaky) > MOST_FLAKY else 0
+
+
+def compile_tests(processes: int) -> None:
+    """Compile the modules of tests, each once; the processes of a session would each compile all of them."""
+    sizes = {
+        folder: sum(file.stat().st_size for file in folder.rglob("*.py"))
+        for folder in Path("tests").iterdir()
+        if folder.is_dir()
+    }
+    shares: list[list[Path]] = [[] for _ in range(processes)]
+    for folder in sorted(sizes, key=sizes.__getitem__, reverse=True):
+        min(shares, key=lambda share: sum(map(sizes.__getitem__, share))).append(folder)
+    begun = [
+        subprocess.Popen([*PYTEST, "--collect-only", "-qq", *share], stdout=subprocess.DEVNULL)
+        for share in shares
+        if share
+    ]
+    for one in begun:
+        one.wait()  # what can't be collected is told by the session
 
 
 def run(arguments: list[str]) -> Session:

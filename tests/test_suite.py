@@ -88,7 +88,13 @@ CASES = [
         ["FLAKY tests/test_a.py::test_it_holds[0]", "planted"],
         ["twice"],
     ),
-    ({"test_a.py": FLAKY.format(count=2)}, ["--all", "-n2"], True, ["0 failed, 2 FLAKY"], ["twice"]),
+    (
+        {"test_a.py": FLAKY.format(count=2)},
+        ["--all", "--numprocesses", "2"],
+        True,
+        ["0 failed, 2 FLAKY"],
+        ["twice"],
+    ),
     ({"test_a.py": FLAKY.format(count=6)}, ["--all"], False, ["0 failed, 6 FLAKY"], ["twice"]),
     (
         {"test_a.py": FLAKY.format(count=3), "late/test_b.py": FLAKY.format(count=3)},

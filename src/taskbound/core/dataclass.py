@@ -1,9 +1,10 @@
-"""A faster `dataclasses.dataclass` for frozen classes with slots; a process makes hundreds at start.
+"""A faster `dataclasses.dataclass` for classes with slots; a process makes hundreds at start and uses few.
 
 1. The result equals that of the standard library: fields, signatures, errors, hashes, `match`, copies and
-   pickles. Classes that are not frozen with slots, have an order, inherit from a dataclass, or use `InitVar`
-   or a generated docstring are made by the standard library. Values compare as tuples of their fields.
-2. Setting an attribute that is not a field raises the same error as setting a field.
+   pickles. Classes that have no slots, have an order, inherit from a dataclass, or use `InitVar` are made by
+   the standard library. Values compare as tuples of their fields. A class without a docstring has its
+   name as one.
+2. Setting an attribute that is not a field of a frozen class raises the same error as setting a field.
 3. Type checkers see the standard library's decorator.
 """
 
@@ -12,7 +13,7 @@ from __future__ import annotations
 import dataclasses
 import sys
 from reprlib import recursive_repr
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -35,7 +36,21 @@ class _Factory:
 _FACTORY: Final = _Factory()
 
 
-class _Frozen:
+class _Method:
+    """A method that is compiled and takes this place when it is first asked for: most never are."""
+
+    def __init__(self, made: type, name: str, make: Callable[[], FunctionType]) -> None:
+        self._made, self._name, self._make = made, name, make
+
+    def __get__(self, value: object, owner: type | None = None) -> object:
+        method = self._make()
+        setattr(self._made, self._name, method)
+        return method.__get__(value, owner)
+
+
+class _SharedMethods:
+    """The methods that need not be compiled; all but `__repr__` are of frozen classes."""
+
     def __setattr__(self, name: str, value: object) -> None:
         raise dataclasses.FrozenInstanceError(f"cannot assign to field {name!r}")  # 2
 
@@ -55,6 +70,8 @@ class _Frozen:
         return f"{type(self).__qualname__}({', '.join(f'{one}={getattr(self, one)!r}' for one in shown)})"
 
 
+_OF_FROZEN: Final = ("__getstate__", "__setstate__", "__setattr__", "__delattr__")
+
 if not TYPE_CHECKING:  # 3
 
     def dataclass(
@@ -63,8 +80,8 @@ if not TYPE_CHECKING:  # 3
         """Replaces `dataclasses.dataclass` and has its parameters and errors (rule 1)."""
 
         def make(made: type) -> type:
-            if frozen and slots and how.keys() <= {"kw_only", "eq"} and _is_plain(made):
-                return _frozen(made, **how)
+            if slots and how.keys() <= {"kw_only", "eq"} and _is_plain(made):
+                return _slotted(made, frozen=frozen, **how)
             theirs = dataclasses.dataclass(frozen=frozen, slots=slots, **how)  # noqa: TID251 -- rule 1
             return theirs(made)
 
@@ -74,29 +91,31 @@ if not TYPE_CHECKING:  # 3
 def _is_plain(cls: type) -> bool:
     own = vars(cls)
     return (
-        bool(cls.__doc__)
-        and not dataclasses.is_dataclass(cls)
+        not dataclasses.is_dataclass(cls)
         and not any("InitVar" in str(one) for one in cls.__annotations__.values())
         and own.keys().isdisjoint(("__eq__", "__hash__", "__setattr__", "__delattr__"))
     )
 
 
-def _frozen(cls: type, *, kw_only: bool = False, eq: bool = True) -> type:
+def _slotted(cls: type, *, frozen: bool, kw_only: bool = False, eq: bool = True) -> type:
     how = {"init": False, "repr": False, "eq": False, "slots": True, "kw_only": kw_only}
+    cls.__doc__ = cls.__doc__ or cls.__name__
     made: type = dataclasses.dataclass(**how)(cls)  # noqa: TID251 -- rule 1
     own, fields = vars(made), dataclasses.fields(made)
     told = made.__dataclass_params__  # type: ignore[attr-defined]  # what it leaves for who asks
-    told.init, told.repr, told.eq, told.frozen = True, True, eq, True
+    told.init, told.repr, told.eq, told.frozen = True, True, eq, frozen
     if "__init__" not in own:
-        made.__init__ = _init(made, fields)  # type: ignore[misc]  # of a class that is no instance
+        _require_order([one for one in fields if one.init and not one.kw_only])
+        made.__init__ = _Method(made, "__init__", lambda: _init(made, fields, frozen=frozen))  # type: ignore[misc]  # of a class
     if eq:
-        compared = [one.name for one in fields if one.compare]
-        _compile_later(made, "__eq__", _eq(compared))
-        hashed = [one.name for one in fields if (one.compare if one.hash is None else one.hash)]
-        _compile_later(made, "__hash__", _hash(hashed))
-    for name in ("__repr__", "__getstate__", "__setstate__", "__setattr__", "__delattr__"):
+        later = {"__eq__": _Method(made, "__eq__", lambda: _eq(made, fields)), "__hash__": None}
+        if frozen:
+            later["__hash__"] = _Method(made, "__hash__", lambda: _hash(made, fields))
+        for name, method in later.items():
+            setattr(made, name, method)
+    for name in ("__repr__", *(_OF_FROZEN if frozen else ())):
         if name not in own:
-            setattr(made, name, vars(_Frozen)[name])
+            setattr(made, name, vars(_SharedMethods)[name])
     return made
 
 
@@ -106,39 +125,31 @@ def _compiled(made: type, name: str, lines: Sequence[str], known: Mapping[str, o
     found: dict[str, FunctionType] = {}
     module = sys.modules.get(made.__module__)
     exec(text, {} if module is None else vars(module), found)  # noqa: S102 -- as `dataclasses` does
-    return _named(made, name, found["__make__"](**known))
-
-
-def _named(made: type, name: str, function: FunctionType) -> FunctionType:
+    function: FunctionType = found["__make__"](**known)
     function.__name__, function.__qualname__ = name, f"{made.__qualname__}.{name}"
     function.__module__ = made.__module__
     return function
 
 
-def _compile_later(made: type, name: str, lines: Sequence[str]) -> None:
-    def first(*given: object) -> object:
-        method = _compiled(made, name, lines, {})
-        setattr(made, name, method)
-        return method(*given)
-
-    setattr(made, name, _named(made, name, cast("FunctionType", first)))
-
-
-def _eq(names: Sequence[str]) -> list[str]:
+def _eq(made: type, fields: tuple[Field[object], ...]) -> FunctionType:
+    names = [one.name for one in fields if one.compare]
     own, other = (f"({''.join(f'{whose}.{one}, ' for one in names)})" for whose in ("self", "other"))
-    return [
+    lines = [
         "def __eq__(self, other):",
         " if other.__class__ is self.__class__:",
         f"  return {own} == {other}",
         " return NotImplemented",
     ]
+    return _compiled(made, "__eq__", lines, {})
 
 
-def _hash(names: Sequence[str]) -> list[str]:
-    return ["def __hash__(self):", f" return hash(({''.join(f'self.{one}, ' for one in names)}))"]
+def _hash(made: type, fields: tuple[Field[object], ...]) -> FunctionType:
+    names = [one.name for one in fields if (one.compare if one.hash is None else one.hash)]
+    lines = ["def __hash__(self):", f" return hash(({''.join(f'self.{one}, ' for one in names)}))"]
+    return _compiled(made, "__hash__", lines, {})
 
 
-def _init(made: type, fields: tuple[Field[object], ...]) -> FunctionType:
+def _init(made: type, fields: tuple[Field[object], ...], *, frozen: bool) -> FunctionType:
     own = "self" if all(one.name != "self" for one in fields) else "__dataclass_self__"
     known: dict[str, object] = {"__set__": object.__setattr__, "__made__": _FACTORY}
     places: list[str] = []
@@ -157,9 +168,8 @@ def _init(made: type, fields: tuple[Field[object], ...]) -> FunctionType:
         elif not one.init:
             continue  # it has no value until it is set
         if one.init:
-            _require_order(one, given, places)
             (words if one.kw_only else places).append(given)
-        lines.append(f" __set__({own}, {one.name!r}, {value})")
+        lines.append(f" __set__({own}, {one.name!r}, {value})" if frozen else f" {own}.{one.name} = {value}")
     if hasattr(made, "__post_init__"):
         lines.append(f" {own}.__post_init__()")
     head = ", ".join([own, *places, *(["*", *words] if words else [])])
@@ -168,6 +178,10 @@ def _init(made: type, fields: tuple[Field[object], ...]) -> FunctionType:
     return init
 
 
-def _require_order(one: Field[object], given: str, places: Sequence[str]) -> None:
-    if not one.kw_only and given == one.name and any("=" in other for other in places):
-        raise TypeError(f"non-default argument {one.name!r} follows default argument")
+def _require_order(places: Sequence[Field[object]]) -> None:
+    defaults = False
+    for one in places:
+        has = one.default is not _MISSING or one.default_factory is not _MISSING
+        if defaults and not has:
+            raise TypeError(f"non-default argument {one.name!r} follows default argument")
+        defaults = defaults or has

@@ -9,10 +9,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import Column, Table
-from sqlalchemy.schema import CreateIndex, CreateTable
+from sqlalchemy.schema import CreateTable
 
 from taskbound.adapters.store.sql.schema import LIFTED, METADATA
-from taskbound.adapters.store.sql.schema.columns import WHOLE
+from taskbound.adapters.store.sql.schema.columns import WHOLE, create_index
 from taskbound.ports.store import NewerDatabaseError, OlderDatabaseError
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def initial_schema(dialect: Dialect) -> Iterator[str]:
     for table in METADATA.sorted_tables:
         yield str(CreateTable(table).compile(dialect=dialect))
         for index in sorted(table.indexes, key=lambda one: str(one.name)):
-            yield str(CreateIndex(index).compile(dialect=dialect))
+            yield create_index(index, dialect)
     yield from _TRIGGERS[dialect.name]
     yield f"INSERT INTO schema_revision VALUES ({REVISION})"  # noqa: S608  # our own number
 
